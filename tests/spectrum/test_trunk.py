@@ -1,0 +1,222 @@
+"""The trunk alone, on blocks of two lines: which rounds run, and what the others return."""
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from torch import nn
+
+from spectrum import ForecastSettings, Method, Trunk, plan_rounds
+from spectrum.trunk import TrunkCall
+
+SETTINGS = ForecastSettings(warmup_steps=2)  # 12 steps: 0, 1, 3, 5, 8 full
+
+
+class Block(nn.Module):
+    """A block as a transformer calls it: hidden states first, then what all blocks share."""
+
+    def __init__(self, seed: int) -> None:
+        super().__init__()
+        self.linear = nn.Linear(6, 6)
+        generator = torch.Generator().manual_seed(seed)
+        for parameter in self.parameters():
+            nn.init.normal_(parameter, std=0.4, generator=generator)
+
+    def forward(self, hidden_states, shift):
+        return hidden_states + torch.tanh(self.linear(hidden_states) + shift)
+
+
+def make_trunk(settings=SETTINGS) -> Trunk:
+    return Trunk([Block(0), Block(1)], settings)
+
+
+def hidden_at(step, *, seed=0):
+    generator = torch.Generator().manual_seed(1000 * seed + step)
+    return torch.randn(2, 5, 6, generator=generator)
+
+
+def run_blocks(trunk, hidden_states, shift):
+    for block in trunk.blocks:
+        hidden_states = block(hidden_states, shift)
+    return hidden_states
+
+
+@torch.no_grad()
+def drive(trunk, steps, *, num_steps=12, branch="cond", seed=0):
+    outputs = []
+    for step in steps:
+        trunk.call = TrunkCall(branch=branch, step=step, num_steps=num_steps)
+        outputs.append(trunk(hidden_at(step, seed=seed), 0.1 * step))
+    return outputs
+
+
+@torch.no_grad()
+def test_full_rounds_are_the_blocks_output_bit_for_bit():
+    trunk = make_trunk()
+    outputs = drive(trunk, range(12))
+    for step in SETTINGS.plan(12).full_steps:
+        assert torch.equal(outputs[step], run_blocks(trunk, hidden_at(step), 0.1 * step))
+
+
+@torch.no_grad()
+@pytest.mark.parametrize(
+    "settings_", [SETTINGS, ForecastSettings(method=Method.TAYLOR, warmup_steps=2), ForecastSettings(blend=0.5)]
+)
+def test_forecast_rounds_are_the_weighted_sum_of_the_full_rounds_before(settings_):
+    trunk = make_trunk(settings_)
+    outputs = drive(trunk, range(12))
+    full_steps = settings_.plan(12).full_steps
+    for step in set(range(12)) - set(full_steps):
+        past = [earlier for earlier in full_steps if earlier < step]
+        weights_K = settings_.weights(past, step, num_steps=12)
+        features = torch.stack([outputs[earlier] for earlier in past]).double()
+        expected = torch.einsum("k,kbsd->bsd", weights_K, features).float()
+        torch.testing.assert_close(outputs[step], expected, rtol=1e-5, atol=1e-5)
+
+
+def test_forecast_round_runs_no_block(count_forwards):
+    trunk = make_trunk()
+    counts = count_forwards(trunk.blocks)
+    drive(trunk, [0, 1])
+    assert counts.total == 4
+    drive(trunk, [2])
+    assert counts.total == 4
+    drive(trunk, [3])
+    assert counts.total == 6
+
+
+@given(num_steps=st.integers(1, 40), warmup_steps=st.integers(1, 6), window=st.floats(1, 6), growth=st.floats(0, 3))
+@settings(deadline=None, max_examples=40)
+def test_rounds_follow_the_plan_of_the_videos_step_count(num_steps, warmup_steps, window, growth):
+    trunk = make_trunk(ForecastSettings(warmup_steps=warmup_steps, window=window, growth=growth))
+    drive(trunk, range(num_steps), num_steps=num_steps)
+    plan = plan_rounds(num_steps, warmup_steps=warmup_steps, window=window, growth=growth)
+    assert trunk.rounds("cond") == tuple(plan)
+
+
+@torch.no_grad()
+def test_method_none_runs_the_blocks_in_every_round():
+    trunk = make_trunk(ForecastSettings(method=Method.NONE))
+    for step, output in enumerate(drive(trunk, range(12))):
+        assert torch.equal(output, run_blocks(trunk, hidden_at(step), 0.1 * step))
+
+
+def test_reuse_repeats_the_last_full_round_bit_for_bit():
+    settings_ = ForecastSettings(method=Method.REUSE, warmup_steps=2)
+    outputs = drive(make_trunk(settings_), range(12))
+    for step in range(12):
+        newest = max(full for full in settings_.plan(12).full_steps if full <= step)
+        assert torch.equal(outputs[step], outputs[newest])
+
+
+def test_branches_have_histories_of_their_own():
+    together = make_trunk()
+    mixed = {"cond": [], "uncond": []}
+    for step in range(12):
+        for seed, branch in enumerate(mixed):
+            mixed[branch] += drive(together, [step], branch=branch, seed=seed)
+    for seed, branch in enumerate(mixed):
+        alone = drive(make_trunk(), range(12), branch=branch, seed=seed)
+        assert all(torch.equal(a, b) for a, b in zip(mixed[branch], alone, strict=True))
+    assert not torch.equal(mixed["cond"][11], mixed["uncond"][11])
+    assert together.rounds("cond") == together.rounds("uncond") == tuple(SETTINGS.plan(12))
+
+
+@torch.no_grad()
+def test_without_a_call_the_blocks_run_and_nothing_is_kept():
+    trunk = make_trunk()
+    drive(trunk, [0, 1])
+    trunk.call = None
+    assert torch.equal(trunk(hidden_at(7), 0.3), run_blocks(trunk, hidden_at(7), 0.3))
+    assert trunk.rounds("cond") == tuple(SETTINGS.plan(12))[:2]
+
+
+@torch.no_grad()
+def test_hidden_states_may_be_given_by_name():
+    trunk = make_trunk()
+    assert torch.equal(trunk(hidden_states=hidden_at(0), shift=0.3), trunk(hidden_at(0), 0.3))
+
+
+@pytest.mark.parametrize("broken_off_after", [1, 3, 12])
+def test_step_zero_begins_a_new_video(broken_off_after):
+    used = make_trunk()
+    drive(used, range(broken_off_after), seed=1)
+    again = drive(used, range(20), num_steps=20)
+    fresh = drive(make_trunk(), range(20), num_steps=20)
+    assert all(torch.equal(a, b) for a, b in zip(again, fresh, strict=True))
+
+
+@torch.no_grad()
+def test_a_new_video_may_have_another_shape():
+    trunk = make_trunk()
+    drive(trunk, range(4))
+    trunk.call = TrunkCall(branch="cond", step=0, num_steps=12)
+    assert trunk(torch.zeros(1, 9, 6), 0.0).shape == (1, 9, 6)
+
+
+def test_a_video_goes_on_where_a_block_failed_only_from_step_zero():
+    trunk = make_trunk()
+    drive(trunk, range(3))
+
+    def fail(module, args):
+        raise RuntimeError("lost")
+
+    handle = trunk.blocks[1].register_forward_pre_hook(fail)
+    with pytest.raises(RuntimeError, match="lost"):
+        drive(trunk, [3])
+    handle.remove()
+    with pytest.raises(ValueError, match="was called for step 3 of 12"):
+        drive(trunk, [3])
+    again = drive(trunk, range(12))
+    assert all(torch.equal(a, b) for a, b in zip(again, drive(make_trunk(), range(12)), strict=True))
+
+
+@pytest.mark.parametrize("steps", [[0, 2], [0, 1, 1], [0, 1, 2, 5]])
+def test_a_step_out_of_order_is_refused(steps):
+    trunk = make_trunk()
+    drive(trunk, steps[:-1])
+    expected = f"branch 'cond' is at step {len(steps) - 1} of 12 but was called for step {steps[-1]} of 12"
+    with pytest.raises(ValueError, match=expected):
+        drive(trunk, steps[-1:])
+
+
+def test_a_video_cannot_begin_in_its_middle():
+    with pytest.raises(ValueError, match="at step 0 of 12 but was called for step 4 of 12"):
+        drive(make_trunk(), [4])
+
+
+def test_a_video_cannot_change_its_number_of_steps():
+    trunk = make_trunk()
+    drive(trunk, [0, 1])
+    with pytest.raises(ValueError, match="at step 2 of 12 but was called for step 2 of 20"):
+        drive(trunk, [2], num_steps=20)
+
+
+@pytest.mark.xfail(strict=True, raises=IndexError, reason="the plan is indexed before the step is known to be in it")
+def test_a_step_beyond_the_last_is_refused():
+    trunk = make_trunk()
+    drive(trunk, range(12))
+    with pytest.raises(ValueError, match="called for step 12 of 12"):
+        drive(trunk, [12])
+
+
+def test_reset_forgets_every_branch():
+    trunk = make_trunk()
+    drive(trunk, range(3))
+    drive(trunk, range(3), branch="uncond")
+    trunk.reset()
+    assert trunk.call is None
+    for branch in ("cond", "uncond"):
+        with pytest.raises(ValueError, match="at step 0"):
+            drive(trunk, [3], branch=branch)
+
+
+def test_a_branch_that_never_ran_has_no_rounds():
+    assert make_trunk().rounds("cond") == ()
+
+
+def test_the_trunk_holds_the_blocks_themselves():
+    blocks = nn.ModuleList([Block(0), Block(1)])
+    trunk = Trunk(blocks, SETTINGS)
+    assert trunk.blocks is blocks
+    assert {id(parameter) for parameter in trunk.parameters()} == {id(parameter) for parameter in blocks.parameters()}
