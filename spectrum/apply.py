@@ -11,7 +11,8 @@ def apply_spectrum(transformer: nn.Module, settings: ForecastSettings | None = N
 
     `transformer.blocks` is replaced by one trunk that holds the same block modules; no parameter is copied and
     `forward` is not touched. The number of steps is taken from each run of the pipeline. Apply it after the
-    weights are loaded, and before or after context parallelism.
+    weights are loaded, and before or after context parallelism. Remove it before the model is saved: while it is
+    applied, the blocks' parameters are named after the trunk that holds them.
 
     Args:
         transformer: a diffusers model with a list `blocks` that ends in one hidden state, such as

@@ -5,7 +5,7 @@ Shapes: K snapshots in the history, M + 1 basis polynomials.
 
 from collections.abc import Sequence
 from itertools import pairwise
-from math import sqrt
+from math import isfinite, sqrt
 
 import torch
 
@@ -72,7 +72,7 @@ def forecast_weights(
     stacked = torch.cat([basis_KM, sqrt(ridge) * torch.eye(degree + 1, dtype=torch.float64)])
     q, r = torch.linalg.qr(stacked)
     solved = torch.linalg.solve_triangular(r.mT, target_M[:, None], upper=False)
-    weights_K = (q[: len(times)] @ solved).squeeze(1)
+    weights_K: torch.Tensor = (q[: len(times)] @ solved).squeeze(1)
     if blend == 1:
         return weights_K
     return blend * weights_K + (1 - blend) * linear_weights(times, target)
@@ -108,8 +108,8 @@ def _check(times: Sequence[float], *, num_steps: int, degree: int, ridge: float,
         raise ValueError(f"num_steps={num_steps} must be at least 1")
     if degree < 0:
         raise ValueError(f"degree={degree} must be at least 0")
-    if not ridge >= 0:
-        raise ValueError(f"ridge={ridge} must be at least 0")
+    if not (isfinite(ridge) and ridge >= 0):
+        raise ValueError(f"ridge={ridge} must be a finite number of at least 0")
     if ridge == 0 and len(times) <= degree:
         raise ValueError(
             f"ridge=0 with degree={degree} needs at least {degree + 1} snapshots, got {len(times)}: "

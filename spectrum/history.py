@@ -6,9 +6,9 @@ import torch
 class History:
     """Snapshots of one branch's features (this rank's token slice only), in one buffer allocated once.
 
-    The forecast is one weighted sum over the snapshots. It reads each once, in the dtype it was stored in, and
-    sums in float32 (float64 for float64 features). Being elementwise, the forecast of a slice of the tokens is the
-    slice of the whole's forecast, bit for bit.
+    The forecast is one weighted sum over the snapshots. No copy of the history in another dtype is made; the sum
+    is kept in float32 (float64 for float64 features). Being elementwise, the forecast of a slice of the tokens is
+    the slice of the whole's forecast, bit for bit.
     """
 
     def __init__(self, capacity: int) -> None:

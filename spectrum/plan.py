@@ -3,6 +3,7 @@
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
+from itertools import count
 from math import floor, isfinite
 from typing import overload
 
@@ -55,11 +56,25 @@ class Plan(Sequence[Round]):
         """Number of full rounds: what the video costs."""
         return len(self.full_steps)
 
+    @property
+    def num_snapshots(self) -> int:
+        """Full rounds whose features some later round is forecast from: what the history has to hold."""
+        return sum(self.is_remembered(step) for step in self.full_steps)
+
+    def is_remembered(self, step: int) -> bool:
+        """Whether a round after `step` is forecast, so that the features of `step` are needed."""
+        return Round.FORECAST in self.rounds[step + 1 :]
+
     def segment_end(self, step: int) -> int:
         """The step after the segment that `step` belongs to.
 
         A segment is one full round and the forecast rounds after it, up to the next full one.
+
+        Raises:
+            IndexError: the plan has no such step.
         """
+        if not 0 <= step < len(self.rounds):
+            raise IndexError(f"step {step} is none of the plan's {len(self.rounds)}")
         end = step + 1
         while end < len(self.rounds) and self.rounds[end] is not Round.FULL:
             end += 1
@@ -103,8 +118,9 @@ def plan_rounds(num_steps: int, *, warmup_steps: int = 5, window: float = 2, gro
     if not (isfinite(growth) and growth >= 0):
         raise ValueError(f"growth={growth} must be a finite number of at least 0")
     full_steps = list(range(min(warmup_steps, num_steps)))
-    gap = float(window)
-    while (step := full_steps[-1] + floor(gap)) < num_steps:
+    for k in count():
+        step = full_steps[-1] + floor(window + k * growth)
+        if step >= num_steps:
+            break
         full_steps.append(step)
-        gap += growth
     return Plan.from_full_steps(num_steps, full_steps)

@@ -47,6 +47,9 @@ class ForecastSettings:
     """Highest derivative (method taylor)."""
 
     def __post_init__(self) -> None:
+        if self.method not in tuple(Method):
+            raise ValueError(f"method={self.method!r} must be one of: {', '.join(Method)}")
+        object.__setattr__(self, "method", Method(self.method))  # a plain string is as good
         self.plan(1)
         self.weights([0], 1, num_steps=2)
 

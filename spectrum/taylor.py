@@ -15,8 +15,9 @@ def taylor_weights(times: Sequence[float], target: float, *, order: int) -> torc
 
         Δ⁰h_k = h_k,    Δⁱh_k = (Δⁱ⁻¹h_k − Δⁱ⁻¹h_{k−1}) / (t_k − t_{k−1}),
 
-    which is exact on polynomials for order 1 and, as the gaps of a plan are uneven, only close to the derivative
-    above it. With fewer than order + 1 snapshots the highest order that they allow is used, as TaylorSeer does.
+    which is exact on straight lines from order 1 on. It is not exact on parabolas at order 2: Δ¹h_K is the slope
+    half a gap before t_K, and uneven gaps bend Δ² as well. With fewer than order + 1 snapshots the highest order
+    that they allow is used, as TaylorSeer does.
 
     Args:
         times: steps of the K snapshots, strictly ascending.

@@ -48,6 +48,7 @@ class Trunk(nn.Module):
         self.settings = settings
         self.call: TrunkCall | None = None
         self._branches: dict[str, _BranchState] = {}
+        self._last_rounds: dict[str, tuple[Round, ...]] = {}
 
     def forward(self, hidden_states: torch.Tensor, *args: Any, **kwargs: Any) -> torch.Tensor:
         """The blocks' output for `hidden_states`, shape (batch, tokens, channels): computed or forecast.
@@ -63,17 +64,22 @@ class Trunk(nn.Module):
             weights_K = self.settings.weights(state.history.steps, step, num_steps=self.call.num_steps)
             return state.history.forecast(weights_K)
         features = self._run_blocks(hidden_states, *args, **kwargs)
-        state.history.append(step, features)
+        if state.plan.is_remembered(step):
+            state.history.append(step, features)
         return features
 
     def reset(self) -> None:
         """Forget every history, as at the start of a video."""
+        if self._branches:
+            self._last_rounds = {branch: tuple(state.rounds) for branch, state in self._branches.items()}
         self._branches.clear()
         self.call = None
 
     def rounds(self, branch: str) -> tuple[Round, ...]:
-        """The rounds that `branch` has gone through since its video began."""
-        return tuple(self._branches[branch].rounds) if branch in self._branches else ()
+        """The rounds that `branch` has gone through: of the video under way, or else of the last one."""
+        if self._branches:
+            return tuple(self._branches[branch].rounds) if branch in self._branches else ()
+        return self._last_rounds.get(branch, ())
 
     def _run_blocks(self, hidden_states: torch.Tensor, *args: Any, **kwargs: Any) -> torch.Tensor:
         for block in self.blocks:
@@ -85,8 +91,9 @@ class Trunk(nn.Module):
         state = self._branches.get(call.branch)
         if state is None or call.step == 0:
             plan = self.settings.plan(call.num_steps)
-            state = self._branches[call.branch] = _BranchState(plan=plan, history=History(plan.num_full))
-        if call.step != len(state.rounds) or call.num_steps != len(state.plan):
+            history = History(max(plan.num_snapshots, 1))
+            state = self._branches[call.branch] = _BranchState(plan=plan, history=history)
+        if not call.step == len(state.rounds) < call.num_steps == len(state.plan):
             expected = f"step {len(state.rounds)} of {len(state.plan)}"
             raise ValueError(
                 f"branch {call.branch!r} is at {expected} but was called for step {call.step} of {call.num_steps}: "

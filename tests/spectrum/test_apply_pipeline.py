@@ -127,9 +127,6 @@ def test_no_history_is_held_after_a_video(make_pipe, render):
     assert len(histories()) == others
 
 
-@pytest.mark.xfail(
-    strict=True, reason="the trunk keeps the features of every full round, also where none is forecast"
-)
 def test_method_none_keeps_no_features(make_pipe, render):
     pipe = make_pipe()
     apply_spectrum(pipe.transformer, ForecastSettings(method=Method.NONE))
@@ -145,7 +142,6 @@ def test_method_none_keeps_no_features(make_pipe, render):
     assert num_bytes == [others] * 4
 
 
-@pytest.mark.xfail(strict=True, reason="diffusers resets the trunk's state when the pipeline ends, its rounds too")
 def test_the_trunk_knows_the_rounds_of_the_video_that_was_rendered(make_pipe, render):
     pipe = make_pipe()
     trunk = apply_spectrum(pipe.transformer, SETTINGS)

@@ -218,7 +218,6 @@ def test_weights_are_float64_on_the_host_one_a_snapshot():
         pytest.param(
             {"ridge": float("inf")},
             "ridge=inf",
-            marks=pytest.mark.xfail(strict=True, reason="an infinite ridge passes and its weights are NaN"),
         ),
     ],
 )

@@ -63,7 +63,6 @@ def test_without_ridge_a_short_history_lowers_the_degree(num_snapshots):
         pytest.param(
             {"method": "chebychev"},
             "method=.*chebychev",
-            marks=pytest.mark.xfail(strict=True, reason="an unknown method is found only at the first forecast"),
         ),
     ],
 )
@@ -72,7 +71,6 @@ def test_a_bad_setting_is_named_with_its_value_when_the_settings_are_made(fields
         ForecastSettings(**fields)
 
 
-@pytest.mark.xfail(strict=True, reason="plan compares the method by identity, weights by equality")
 def test_a_method_given_by_its_name_means_the_same():
     assert ForecastSettings(method="none").plan(50) == ForecastSettings(method=Method.NONE).plan(50)
 

@@ -1,0 +1,1 @@
+"""Values only: Hydra's groups of settings, as YAML."""

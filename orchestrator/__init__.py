@@ -1,0 +1,1 @@
+"""Render batches of videos: requests, the render engine, gangs, artifacts. Start it with `orchestrator.launch`."""

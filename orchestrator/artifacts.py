@@ -1,0 +1,117 @@
+"""The one owner of paths: where a run's files are, and how they come to be there whole."""
+
+import hashlib
+import json
+import os
+import re
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from orchestrator.errors import BadInput
+
+_VIDEO_ID = re.compile(r"[0-9a-f]+")
+
+
+@dataclass(frozen=True, slots=True)
+class VideoFolder:
+    """The files of one finished video. `video.json` is published last: its presence means done."""
+
+    root: Path
+
+    @property
+    def video(self) -> Path:
+        """The mp4."""
+        return self.root / "video.mp4"
+
+    @property
+    def preview(self) -> Path:
+        """A filmstrip with the prompt."""
+        return self.root / "preview.png"
+
+    @property
+    def sidecar(self) -> Path:
+        """How the video was made."""
+        return self.root / "video.json"
+
+    @property
+    def is_done(self) -> bool:
+        """Whether every file is there, whole."""
+        return self.sidecar.is_file() and self.video.is_file()
+
+    def read_sidecar(self) -> dict[str, Any]:
+        """The finished video's record."""
+        record: dict[str, Any] = json.loads(self.sidecar.read_text(encoding="utf-8"))
+        return record
+
+
+@dataclass(frozen=True, slots=True)
+class RunFolder:
+    """The output folder of one launch."""
+
+    root: Path
+
+    def video(self, video_id: str) -> VideoFolder:
+        """The folder of one video.
+
+        Raises:
+            ValueError: `video_id` is not the hash that names videos, and might lead elsewhere.
+        """
+        if not _VIDEO_ID.fullmatch(video_id):
+            raise ValueError(f"video id {video_id!r} is not made of hexadecimal digits")
+        return VideoFolder(self.root / video_id)
+
+    def check_writable(self) -> None:
+        """Raises BadInput where the folder cannot be made or written; leaves nothing behind."""
+        existing = self.root
+        while not existing.exists() and existing != existing.parent:
+            existing = existing.parent
+        if not existing.is_dir():
+            raise BadInput(f"output={self.root} cannot be made: {existing} is not a folder")
+        if not os.access(existing, os.W_OK | os.X_OK):
+            raise BadInput(f"output={self.root} cannot be written: no permission on {existing}")
+
+
+@contextmanager
+def publish(path: Path) -> Iterator[Path]:
+    """Write a file so that it is either absent or whole: give a temporary path, rename it to `path` at the end.
+
+    The temporary file stands in the same folder, as a rename is atomic within one file system only, keeps the suffix
+    of `path`, and is removed if the writer fails.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    handle, name = tempfile.mkstemp(dir=path.parent, prefix=".tmp-", suffix=path.suffix)
+    os.close(handle)
+    temporary = Path(name)
+    try:
+        yield temporary
+        temporary.chmod(0o644)
+        _flush(temporary)
+        temporary.replace(path)
+        _flush(path.parent)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def publish_json(path: Path, value: object) -> None:
+    """Publish a value as indented JSON."""
+    with publish(path) as temporary:
+        temporary.write_text(json.dumps(value, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+
+
+def sha256_of(path: Path) -> str:
+    """sha256 of a file's content, in hexadecimal."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _flush(path: Path) -> None:
+    """Bring a file's or folder's content to the disk, so that a rename never outlives what it names."""
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

@@ -1,0 +1,137 @@
+"""The configuration's schema. Values stand in `conf/`; Hydra fills these classes, `plan_launch` reads them.
+
+Choices are plain strings here and become enums in `plan_launch`, which can then say in one line what is allowed.
+"""
+
+from dataclasses import dataclass, field
+
+
+@dataclass(kw_only=True, slots=True)
+class JobConfig:
+    """What is being done, for people and for file names."""
+
+    name: str | None = None
+    """Name of the job: the default output folder begins with it."""
+    batch: str | None = None
+    """The job's own prompts, for when neither prompt nor batch is given."""
+
+
+@dataclass(kw_only=True, slots=True)
+class ModelConfig:
+    """A Wan2.1 model in diffusers format."""
+
+    name: str = "???"
+    """Name of the model, for people."""
+    path: str = "???"
+    """Local folder, or a hub name such as Wan-AI/Wan2.1-T2V-14B-Diffusers."""
+    num_attention_heads: int = 40
+    """Heads of the transformer; the sequence-parallel degree must divide them."""
+    dtype: str = "bfloat16"
+    """Dtype of the transformer and text encoder: float32, bfloat16 or float16. The autoencoder is always float32."""
+    max_sequence_length: int = 512
+    """Text tokens that a prompt is padded or cut to."""
+    needs_gpu: bool = True
+    """Whether rendering on the CPU is refused, as it would take days."""
+    max_pixels: int = 1280 * 720
+    """Largest height × width that the model was made for."""
+    max_frames: int = 81
+    """Largest number of frames that the model was made for."""
+
+
+@dataclass(kw_only=True, slots=True)
+class VideoConfig:
+    """Shape of the videos."""
+
+    height: int = 480
+    """Pixels; a multiple of 16."""
+    width: int = 832
+    """Pixels; a multiple of 16."""
+    num_frames: int = 81
+    """4k + 1."""
+    fps: int = 16
+    """Frames per second of the mp4."""
+
+
+@dataclass(kw_only=True, slots=True)
+class DenoiseConfig:
+    """The denoising loop."""
+
+    num_steps: int = 50
+    """Denoising steps."""
+    guidance_scale: float = 5.0
+    """Classifier-free guidance; at 1 or below the unconditional branch is not run."""
+    flow_shift: float = 3.0
+    """Shift of the flow-matching sigmas; the model's authors say 3 for 480p and 5 for 720p."""
+
+
+@dataclass(kw_only=True, slots=True)
+class ForecastConfig:
+    """The forecaster; see `spectrum.ForecastSettings`."""
+
+    method: str = "spectrum"
+    """spectrum, taylor, reuse, or none (every round full)."""
+    warmup_steps: int = 5
+    """Full rounds at the start."""
+    window: float = 2.0
+    """First gap between full rounds after the warm-up, in steps."""
+    growth: float = 0.75
+    """How much each later gap is wider (α): of 50 rounds 0.75 leaves 14 full, 3 leaves 10."""
+    degree: int = 4
+    """Highest Chebyshev polynomial (spectrum)."""
+    ridge: float = 0.1
+    """Ridge penalty λ (spectrum)."""
+    blend: float = 1.0
+    """Share of the Chebyshev forecast; the rest is linear extrapolation (spectrum)."""
+    order: int = 1
+    """Highest derivative (taylor)."""
+
+
+@dataclass(kw_only=True, slots=True)
+class ParallelConfig:
+    """How the ranks of a gang split one video."""
+
+    ulysses: int | None = None
+    """Ranks of one gang; null takes as many GPUs of a node as divide the model's heads and the video's tokens."""
+
+
+@dataclass(kw_only=True, slots=True)
+class ClusterConfig:
+    """Where the ranks run."""
+
+    kind: str = "local"
+    """none (this process, or the ranks of torchrun), local (Ray on this machine), ray (join a Ray cluster)."""
+    address: str | None = None
+    """Address of the Ray cluster to join, host:port (kind ray)."""
+    device: str = "auto"
+    """cpu, cuda, or auto (cuda where there is a GPU)."""
+    num_gangs: int = 1
+    """Gangs that render side by side, each one video at a time."""
+    cpus_per_rank: int = 1
+    """CPU cores that Ray reserves for a rank, and its number of threads."""
+    object_store_mb: int = 100
+    """Ray's shared memory on this machine (kind local). Frames and latents never go through it."""
+
+
+@dataclass(kw_only=True, slots=True)
+class LaunchConfig:
+    """Everything that `python -m orchestrator.launch` takes."""
+
+    job: JobConfig = field(default_factory=JobConfig)
+    model: ModelConfig = field(default_factory=ModelConfig)
+    video: VideoConfig = field(default_factory=VideoConfig)
+    denoise: DenoiseConfig = field(default_factory=DenoiseConfig)
+    forecast: ForecastConfig = field(default_factory=ForecastConfig)
+    parallel: ParallelConfig = field(default_factory=ParallelConfig)
+    cluster: ClusterConfig = field(default_factory=ClusterConfig)
+    prompt: str | None = None
+    """One prompt, taken literally whatever it holds."""
+    negative_prompt: str = ""
+    """What the videos should not show, taken literally."""
+    batch: str | None = None
+    """A .txt file of prompts, one a line."""
+    seed: int = 0
+    """Seed of every video's noise."""
+    output: str | None = None
+    """Folder of the run; null: outputs/<job>-<hash of the batch>."""
+    dry_run: bool = False
+    """Check everything, print what would be done, and stop."""

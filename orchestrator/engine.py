@@ -1,0 +1,174 @@
+"""The render engine: the denoising loop of one video, on one rank, in token space.
+
+The same code runs in one process, under torchrun and in a Ray actor. Each rank holds its slice of the latents as
+tokens from the first step to the last. A full round gathers them, runs the stock transformer and slices its
+output again. A forecast round stays on the slice: a weighted sum of the history, the output head and the
+solver's update, all without a word to another rank.
+"""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from enum import StrEnum
+
+import torch
+from diffusers import UniPCMultistepScheduler, WanTransformer3DModel
+
+from orchestrator.head import run_head
+from orchestrator.reports import RoundReport
+from orchestrator.request import Request
+from orchestrator.solver import Solver
+from orchestrator.stopwatch import Stopwatch
+from orchestrator.tokens import LatentShape
+from parallel.token_group import TokenGroup
+from spectrum import History, Plan, Round
+
+
+class Branch(StrEnum):
+    """A pass of classifier-free guidance."""
+
+    COND = "cond"
+    UNCOND = "uncond"
+
+
+@dataclass(kw_only=True, slots=True)
+class RenderState:
+    """Everything of one video on one rank. It belongs to that video and dies with it."""
+
+    request: Request
+    shape: LatentShape
+    plan: Plan
+    solver: Solver
+    prompt_embeds: dict[Branch, torch.Tensor]
+    """One for each branch that is run, (1, text tokens, text width)."""
+    histories: dict[Branch, History]
+    tokens: torch.Tensor
+    """This rank's slice of the latents, (1, tokens, values), float32."""
+    step: int = 0
+    """The next step to take."""
+    rounds: list[RoundReport] = field(default_factory=list)
+
+    @property
+    def is_denoised(self) -> bool:
+        """Whether every step has been taken."""
+        return self.step == len(self.plan)
+
+
+class Engine:
+    """Renders latents with one transformer, one video at a time. Holds no state of any video."""
+
+    def __init__(
+        self,
+        *,
+        transformer: WanTransformer3DModel,
+        scheduler: UniPCMultistepScheduler,
+        token_group: TokenGroup,
+        spatial_scale: int,
+        temporal_scale: int,
+    ) -> None:
+        """`spatial_scale` and `temporal_scale` are the autoencoder's: pixels and frames behind one latent."""
+        self._transformer = transformer
+        self._scheduler = scheduler
+        self._group = token_group
+        self._spatial_scale = spatial_scale
+        self._temporal_scale = temporal_scale
+
+    @property
+    def device(self) -> torch.device:
+        """Where the transformer is."""
+        device: torch.device = self._transformer.device
+        return device
+
+    def start(self, request: Request, prompt_embeds: dict[Branch, torch.Tensor]) -> RenderState:
+        """The state before the first step.
+
+        Args:
+            request: what to render.
+            prompt_embeds: for each branch to run, (1, text tokens, text width).
+        """
+        config = self._transformer.config
+        shape = LatentShape(
+            channels=config.in_channels,
+            frames=(request.num_frames - 1) // self._temporal_scale + 1,
+            height=request.height // self._spatial_scale,
+            width=request.width // self._spatial_scale,
+            patch=tuple(config.patch_size),
+        )
+        plan = request.forecast.plan(request.num_steps)
+        noise = shape.to_tokens(shape.draw_noise(request.seed))
+        return RenderState(
+            request=request,
+            shape=shape,
+            plan=plan,
+            solver=Solver(
+                self._scheduler, num_steps=request.num_steps, flow_shift=request.flow_shift, device=self.device
+            ),
+            prompt_embeds={
+                branch: embeds.to(self.device, self._transformer.dtype) for branch, embeds in prompt_embeds.items()
+            },
+            histories={branch: History(max(plan.num_snapshots, 1)) for branch in prompt_embeds},
+            tokens=self._group.slice(noise).to(self.device),
+        )
+
+    @torch.no_grad()
+    def run_segment(self, state: RenderState) -> tuple[RoundReport, ...]:
+        """One full round and the forecast rounds after it. Advances `state`; returns what was run."""
+        end = state.plan.segment_end(state.step)
+        watch, first = Stopwatch(self.device), state.step
+        while state.step < end:
+            with watch.lap():
+                velocity = self._guided_velocity(state)
+                state.tokens = state.solver.advance(state.step, velocity, state.tokens)
+                state.step += 1
+        rounds = tuple(
+            RoundReport(step=step, kind=state.plan[step], seconds=seconds)
+            for step, seconds in enumerate(watch.seconds(), start=first)
+        )
+        state.rounds.extend(rounds)
+        return rounds
+
+    def finish(self, state: RenderState) -> torch.Tensor:
+        """The whole video's latents (1, C, F, H, W) in float32, on every rank."""
+        return state.shape.to_latents(self._group.gather(state.tokens))
+
+    def _guided_velocity(self, state: RenderState) -> torch.Tensor:
+        if state.plan[state.step] is Round.FULL:
+            latents = state.shape.to_latents(self._group.gather(state.tokens)).to(self._transformer.dtype)
+            velocity = {branch: self._full_round(state, branch, latents) for branch in state.prompt_embeds}
+        else:
+            velocity = {branch: self._forecast_round(state, branch) for branch in state.prompt_embeds}
+        cond = velocity[Branch.COND]
+        if Branch.UNCOND not in velocity:
+            return cond
+        uncond = velocity[Branch.UNCOND]
+        return uncond + state.request.guidance_scale * (cond - uncond)
+
+    def _full_round(self, state: RenderState, branch: Branch, latents_BCFHW: torch.Tensor) -> torch.Tensor:
+        """Run the stock transformer; keep its last block's output; velocity tokens of this rank."""
+        with _output_of(self._transformer.blocks[-1]) as outputs, self._transformer.cache_context(branch.value):
+            velocity = self._transformer(
+                hidden_states=latents_BCFHW,
+                timestep=state.solver.timestep(state.step),
+                encoder_hidden_states=state.prompt_embeds[branch],
+                return_dict=False,
+            )[0]
+        if state.plan.is_remembered(state.step):
+            state.histories[branch].append(state.step, outputs[0])
+        return self._group.slice(state.shape.to_tokens(velocity))
+
+    def _forecast_round(self, state: RenderState, branch: Branch) -> torch.Tensor:
+        """Forecast the last block's output from the history; velocity tokens of this rank."""
+        history, step = state.histories[branch], state.step
+        weights_K = state.request.forecast.weights(history.steps, step, num_steps=state.request.num_steps)
+        return run_head(self._transformer, history.forecast(weights_K), state.solver.timestep(step))
+
+
+@contextmanager
+def _output_of(module: torch.nn.Module) -> Iterator[list[torch.Tensor]]:
+    """Collect what `module` returns inside the block; under context parallelism, this rank's slice."""
+    outputs: list[torch.Tensor] = []
+    handle = module.register_forward_hook(lambda _module, _inputs, output: outputs.append(output))
+    try:
+        yield outputs
+    finally:
+        handle.remove()

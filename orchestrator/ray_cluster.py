@@ -1,0 +1,77 @@
+"""Start Ray on this machine, or join the cluster that is there; and leave it.
+
+`ray_environment.prepare_environment` must have been called before this module is imported.
+"""
+
+import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import ray
+
+from orchestrator.errors import BadInput, GangFailed
+from orchestrator.launch_plan import ClusterKind, ClusterSpec, Device
+from parallel.layout import Layout
+
+NAMESPACE = "spectrum-orchestrator"
+
+
+@contextmanager
+def ray_cluster(cluster: ClusterSpec, layout: Layout) -> Iterator[None]:
+    """Ray, up and with room for the gangs; down (or left) at the end.
+
+    Raises:
+        BadInput: no cluster answers at the address, or it has not the room.
+        GangFailed: Ray does not start on this machine.
+    """
+    if cluster.kind is ClusterKind.LOCAL:
+        _start(cluster, layout)
+    else:
+        _join(cluster)
+    try:
+        if cluster.kind is ClusterKind.RAY:
+            _check_room(cluster, layout)
+        yield
+    finally:
+        ray.shutdown()
+
+
+def _start(cluster: ClusterSpec, layout: Layout) -> None:
+    num_ranks = layout.world_size * cluster.num_gangs
+    try:
+        ray.init(
+            address="local",
+            num_cpus=num_ranks * cluster.cpus_per_rank,
+            num_gpus=num_ranks if cluster.device is Device.CUDA else 0,
+            object_store_memory=cluster.object_store_mb * 2**20,
+            include_dashboard=False,
+            logging_level=logging.ERROR,
+            log_to_driver=False,
+            namespace=NAMESPACE,
+        )
+    except Exception as error:
+        raise GangFailed(f"Ray did not start on this machine: {error}") from error
+
+
+def _join(cluster: ClusterSpec) -> None:
+    try:
+        ray.init(address=cluster.address, logging_level=logging.ERROR, log_to_driver=False, namespace=NAMESPACE)
+    except Exception as error:  # Ray raises ConnectionError, RuntimeError, ValueError or its own, with long advice
+        reason = str(error).strip().splitlines()[0]
+        raise BadInput(
+            f"cluster.address={cluster.address} could not be joined: {reason} "
+            "(is Ray running there, and RAY_AUTH_TOKEN the cluster's own?)"
+        ) from error
+
+
+def _check_room(cluster: ClusterSpec, layout: Layout) -> None:
+    num_ranks = layout.world_size * cluster.num_gangs
+    has = ray.cluster_resources()
+    resource, needed = (
+        ("GPU", num_ranks) if cluster.device is Device.CUDA else ("CPU", num_ranks * cluster.cpus_per_rank)
+    )
+    if has.get(resource, 0) < needed:
+        raise BadInput(
+            f"parallel.ulysses={layout.ulysses} × cluster.num_gangs={cluster.num_gangs} needs {needed} {resource}s, "
+            f"the Ray cluster has {int(has.get(resource, 0))}"
+        )

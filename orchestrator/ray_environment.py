@@ -1,0 +1,25 @@
+"""What Ray reads from the environment. Ray's own code takes it in while it is imported, so this comes first."""
+
+import os
+import secrets
+
+_QUIET = {
+    "RAY_USAGE_STATS_ENABLED": "0",  # no report of usage to anyone
+    "RAY_DEDUP_LOGS": "0",
+    "RAY_ENABLE_UV_RUN_RUNTIME_ENV": "0",  # else a launch under `uv run` builds an environment for each worker
+    "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",  # the future default; silences a warning
+}
+
+
+def prepare_environment(*, own_cluster: bool) -> None:
+    """Keep Ray quiet, and closed to others. Before `import ray`; its processes inherit it.
+
+    Args:
+        own_cluster: Ray is going to be started by this launch. It then gets a token of this launch's own: without one
+            it would leave a token in the home folder, or its port open to anyone on the network. A cluster that is
+            joined has its own token, which the user gives in RAY_AUTH_TOKEN.
+    """
+    os.environ.update(_QUIET)
+    if own_cluster:
+        os.environ["RAY_AUTH_MODE"] = "token"
+        os.environ["RAY_AUTH_TOKEN"] = secrets.token_hex(32)

@@ -1,0 +1,36 @@
+"""What ranks tell the scheduler. Small, plain and picklable: never frames or latents."""
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+from spectrum import Round
+
+
+class Stage(StrEnum):
+    """What is being done to a video, in this order."""
+
+    ENCODE = "encode"  # the prompt becomes embeddings
+    DENOISE = "denoise"  # noise becomes latents
+    DECODE = "decode"  # latents become frames
+    PUBLISH = "publish"  # frames become an mp4, a filmstrip and a sidecar
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class RoundReport:
+    """One round that was run."""
+
+    step: int
+    kind: Round
+    seconds: float
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class StageReport:
+    """A stage, or a part of one, that a rank has finished."""
+
+    stage: Stage
+    seconds: float
+    rounds: tuple[RoundReport, ...] = ()
+    """The rounds of one segment (denoise)."""
+    is_complete: bool = True
+    """Whether the stage is over (denoise ends with the last segment)."""

@@ -1,0 +1,57 @@
+"""Run a checked plan: bring up the gangs, render the batch, and take everything down again."""
+
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+
+from rich.console import Console
+
+from orchestrator.launch_plan import ClusterKind, LaunchPlan
+from orchestrator.pool import Pool
+from orchestrator.progress import Silent, View, make_view
+from orchestrator.ray_environment import prepare_environment
+from orchestrator.scheduler import run_batch
+from orchestrator.sidecar import Provenance, command_line, git_revision
+
+
+def run_plan(plan: LaunchPlan, *, console: Console, is_first_rank: bool = True) -> None:
+    """Render every video of the plan that is not done yet.
+
+    Args:
+        plan: checked.
+        console: where progress is shown.
+        is_first_rank: False on the further ranks of torchrun, which show nothing.
+
+    Raises:
+        GangFailed: a rank died or raised.
+        BadInput: the Ray cluster cannot be joined or is too small.
+    """
+    if all(plan.run_folder.video(video_id).is_done for video_id in plan.requests):
+        return
+    provenance = Provenance(job_name=plan.job_name, command=command_line(), git_revision=git_revision())
+    view: View = make_view(plan.cluster.num_gangs, console) if is_first_rank else Silent()
+    with closing(view), _pool(plan, view) as pool:
+        run_batch(pool, plan.requests, plan.run_folder, provenance, view)
+
+
+@contextmanager
+def _pool(plan: LaunchPlan, view: View) -> Iterator[Pool]:
+    """The gangs that the plan asks for, with the model loaded; gone at the end."""
+    ranks = f"{plan.cluster.num_gangs * plan.layout.world_size} ranks"
+    if plan.cluster.kind is ClusterKind.NONE:
+        view.starting(f"loading {plan.model.name} in this process")
+        from orchestrator.local_pool import LocalPool  # noqa: PLC0415 - this path needs no Ray
+
+        with closing(LocalPool(plan)) as pool:
+            yield pool
+        return
+    prepare_environment(own_cluster=plan.cluster.kind is ClusterKind.LOCAL)
+    view.starting(
+        f"joining Ray at {plan.cluster.address}" if plan.cluster.address else "starting Ray on this machine"
+    )
+    from orchestrator.ray_cluster import ray_cluster  # noqa: PLC0415
+    from orchestrator.ray_pool import RayPool  # noqa: PLC0415
+
+    with ray_cluster(plan.cluster, plan.layout):
+        view.starting(f"starting {ranks} and loading {plan.model.name}")
+        with closing(RayPool(plan)) as pool:
+            yield pool

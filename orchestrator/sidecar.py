@@ -1,0 +1,116 @@
+"""The record of a finished video: everything that one needs to know how it came about."""
+
+import platform
+import shlex
+import subprocess
+import sys
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from importlib.metadata import version
+from pathlib import Path
+from statistics import median
+from typing import Any
+
+from orchestrator.artifacts import VideoFolder, publish_json, sha256_of
+from orchestrator.launch_plan import ModelSpec
+from orchestrator.project import PROJECT
+from orchestrator.reports import RoundReport, Stage
+from orchestrator.request import Request
+from parallel.layout import Layout
+from spectrum import Round
+
+SIDECAR_VERSION = 1
+_PACKAGES = ("spectrum-orchestrator", "torch", "diffusers", "transformers", "accelerate", "xfuser", "ray")
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Provenance:
+    """Where a launch comes from: the same for all its videos."""
+
+    job_name: str
+    command: str
+    git_revision: str | None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Result:
+    """How one video was rendered, as rank 0 saw it."""
+
+    video_id: str
+    request: Request
+    stage_seconds: dict[Stage, float]
+    rounds: tuple[RoundReport, ...]
+    peak_memory_bytes: int
+    """The largest of all ranks."""
+    layout: Layout
+    model: ModelSpec
+    device: str
+
+
+def publish_sidecar(folder: VideoFolder, result: Result, provenance: Provenance) -> None:
+    """Write `video.json`, after which the video counts as done. The other files must be there."""
+    publish_json(folder.sidecar, _as_json(folder, result, provenance))
+
+
+def estimated_speedup(stage_seconds: dict[Stage, float], rounds: tuple[RoundReport, ...]) -> float:
+    """How much longer the video would have taken with all rounds full, from its own rounds.
+
+    The median full round stands for those that were not run. All stages count, not denoising alone.
+    """
+    full_seconds = median(one.seconds for one in rounds if one.kind is Round.FULL)
+    spared = sum(full_seconds - one.seconds for one in rounds if one.kind is Round.FORECAST)
+    total = sum(stage_seconds.values())
+    return (total + spared) / total
+
+
+def git_revision() -> str | None:
+    """Commit of the project's checkout, with "-dirty" if files differ from it; None outside of a checkout."""
+    command = ["git", "-C", str(PROJECT), "describe", "--always", "--dirty", "--abbrev=40", "--exclude=*"]
+    try:
+        answer = subprocess.run(command, capture_output=True, text=True, timeout=10, check=True)
+    except (OSError, subprocess.SubprocessError):
+        return None
+    return answer.stdout.strip()
+
+
+def command_line() -> str:
+    """The command that started this process, as one would type it."""
+    return shlex.join([Path(sys.executable).name, *sys.orig_argv[1:]])
+
+
+def _as_json(folder: VideoFolder, result: Result, provenance: Provenance) -> dict[str, Any]:
+    return {
+        "sidecar_version": SIDECAR_VERSION,
+        "video_id": result.video_id,
+        "request": result.request.as_json(),
+        "model": {
+            "name": result.model.name,
+            "folder": str(result.model.folder),
+            "fingerprint": result.model.fingerprint,
+            "dtype": result.model.dtype.value,
+        },
+        "layout": {"ulysses": result.layout.ulysses, "ranks": result.layout.world_size},
+        "device": result.device,
+        "plan": [one.kind.value for one in result.rounds],
+        "num_full_rounds": sum(one.kind is Round.FULL for one in result.rounds),
+        "seconds": {
+            "total": sum(result.stage_seconds.values()),
+            "stages": {stage.value: seconds for stage, seconds in result.stage_seconds.items()},
+            "rounds": [one.seconds for one in result.rounds],
+        },
+        "estimated_speedup": estimated_speedup(result.stage_seconds, result.rounds),
+        "peak_memory_bytes": result.peak_memory_bytes,
+        "files": {
+            "video": {"name": folder.video.name, "sha256": sha256_of(folder.video)},
+            "preview": {"name": folder.preview.name},
+        },
+        "provenance": {
+            "job": provenance.job_name,
+            "command": provenance.command,
+            "git_revision": provenance.git_revision,
+            "finished": datetime.now(UTC).isoformat(timespec="seconds"),
+            "host": platform.node(),
+            "python": platform.python_version(),
+            "packages": {name: version(name) for name in _PACKAGES},
+        },
+    }
