@@ -8,12 +8,14 @@ solver's update, all without a word to another rank.
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
+from pathlib import Path
 
 import torch
 from diffusers import UniPCMultistepScheduler, WanTransformer3DModel
 
+from orchestrator.checkpoint import Checkpoint, read_checkpoint, write_checkpoint
 from orchestrator.head import run_head
 from orchestrator.reports import RoundReport
 from orchestrator.request import Request
@@ -109,6 +111,48 @@ class Engine:
             histories={branch: History(max(plan.num_snapshots, 1)) for branch in prompt_embeds},
             tokens=self._group.slice(noise).to(self.device),
         )
+
+    def save(self, state: RenderState, path: Path) -> None:
+        """Write all of this rank's state between two segments; see `orchestrator.checkpoint`."""
+        write_checkpoint(
+            path,
+            Checkpoint(
+                step=state.step,
+                tokens=state.tokens,
+                embeds={branch.value: embeds for branch, embeds in state.prompt_embeds.items()},
+                history_steps={branch.value: history.steps for branch, history in state.histories.items()},
+                snapshots={
+                    branch.value: history.snapshots
+                    for branch, history in state.histories.items()
+                    if history.snapshots is not None
+                },
+                solver=state.solver.state(),
+                rounds=tuple(state.rounds),
+            ),
+        )
+
+    def load(self, path: Path, request: Request) -> RenderState:
+        """The state that was saved for this request on this rank; the video goes on bit for bit.
+
+        Raises:
+            ValueError: the file is no checkpoint, or that of another request or layout.
+        """
+        saved = read_checkpoint(path)
+        state = self.start(request, {Branch(branch): embeds for branch, embeds in saved.embeds.items()})
+        if saved.tokens.shape != state.tokens.shape or not 0 <= saved.step <= len(state.plan):
+            raise ValueError(
+                f"{path} holds tokens of shape {tuple(saved.tokens.shape)} at step {saved.step}; this request on "
+                f"this layout has {tuple(state.tokens.shape)} and {len(state.plan)} steps"
+            )
+        state.tokens = saved.tokens.to(self.device)
+        state.step = saved.step
+        state.rounds = list(saved.rounds)
+        moved = {name: tensor.to(self.device) for name, tensor in saved.solver.tensors.items()}
+        state.solver.restore(replace(saved.solver, tensors=moved))
+        for branch, snapshots in saved.snapshots.items():
+            for step, features in zip(saved.history_steps[branch], snapshots, strict=True):
+                state.histories[Branch(branch)].append(step, features.to(self.device))
+        return state
 
     @torch.no_grad()
     def run_segment(self, state: RenderState) -> tuple[RoundReport, ...]:

@@ -6,7 +6,8 @@ from collections.abc import Sequence
 
 from orchestrator.launch_plan import LaunchPlan
 from orchestrator.pool import Command, Reply
-from orchestrator.worker import RankSpec, Worker
+from orchestrator.rank import RankSpec
+from orchestrator.worker import Worker
 from parallel.process_group import leave_group, torchrun_ranks
 
 GANG_NAME = "gang 0"

@@ -24,12 +24,11 @@ def ray_cluster(cluster: ClusterSpec, layout: Layout) -> Iterator[None]:
         BadInput: no cluster answers at the address, or it has not the room.
         GangFailed: Ray does not start on this machine.
     """
-    if cluster.kind is ClusterKind.LOCAL:
-        _start(cluster, layout)
-    else:
-        _join(cluster)
     try:
-        if cluster.kind is ClusterKind.RAY:
+        if cluster.kind is ClusterKind.LOCAL:
+            _start(cluster, layout)
+        else:
+            _join(cluster)
             _check_room(cluster, layout)
         yield
     finally:

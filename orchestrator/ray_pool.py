@@ -12,8 +12,8 @@ from ray.util.scheduling_strategies import PlacementGroupSchedulingStrategy
 from orchestrator.errors import GangFailed
 from orchestrator.launch_plan import ClusterKind, Device, LaunchPlan
 from orchestrator.pool import Command, Reply
+from orchestrator.rank import RankActor, RankSpec
 from orchestrator.reports import StageReport
-from orchestrator.worker import RankSpec, Worker
 
 PLACEMENT_TIMEOUT_SECONDS = 60
 
@@ -31,7 +31,7 @@ class _Gang:
 
 
 class RayPool:
-    """Gangs of `Worker` actors. Ray must be up."""
+    """Gangs of rank actors. Ray must be up."""
 
     def __init__(self, plan: LaunchPlan) -> None:
         """Build every gang and load the model on all ranks at once.
@@ -104,7 +104,7 @@ def _build(name: str, plan: LaunchPlan) -> _Gang:
             f"(placement group {state}); free resources: {ray.available_resources()}"
         )
     # A rank that restarts alone is useless to its gang: the gang is rebuilt whole.
-    actor_class = ray.remote(max_restarts=0, max_task_retries=0)(Worker)
+    actor_class = ray.remote(max_restarts=0, max_task_retries=0)(RankActor)
     actors = [
         actor_class.options(
             num_cpus=cluster.cpus_per_rank,
@@ -130,9 +130,9 @@ def _form_group(gang: _Gang, *, local: bool) -> None:
     if len(gang.actors) == 1:
         return
     addresses = ["127.0.0.1"] * len(gang.actors) if local else _addresses(gang)
-    rendezvous = _get(gang, gang.actors[0].open_store.remote(addresses[0]))
+    rendezvous = _get(gang, gang.actors[0].do.remote(Command("open_store", (addresses[0],))))
     gang.pending = {
-        actor.join.remote(rendezvous, address): rank
+        actor.do.remote(Command("join", (rendezvous, address))): rank
         for rank, (actor, address) in enumerate(zip(gang.actors, addresses, strict=True))
     }
     while gang.pending:
@@ -150,9 +150,7 @@ def _addresses(gang: _Gang) -> list[str]:
 def _call(gang: _Gang, command: Command) -> None:
     assert not gang.pending, f"{gang.name} is busy"
     gang.answers = {}
-    gang.pending = {
-        getattr(actor, command.method).remote(*command.arguments): rank for rank, actor in enumerate(gang.actors)
-    }
+    gang.pending = {actor.do.remote(command): rank for rank, actor in enumerate(gang.actors)}
 
 
 def _take_answer(gang: _Gang, reference: Any) -> None:

@@ -7,6 +7,7 @@ from rich.console import Console
 
 from orchestrator.launch_plan import ClusterKind, LaunchPlan
 from orchestrator.pool import Pool
+from orchestrator.process_tree import no_process_left
 from orchestrator.progress import Silent, View, make_view
 from orchestrator.ray_environment import prepare_environment
 from orchestrator.scheduler import run_batch
@@ -51,7 +52,7 @@ def _pool(plan: LaunchPlan, view: View) -> Iterator[Pool]:
     from orchestrator.ray_cluster import ray_cluster  # noqa: PLC0415
     from orchestrator.ray_pool import RayPool  # noqa: PLC0415
 
-    with ray_cluster(plan.cluster, plan.layout):
+    with no_process_left(), ray_cluster(plan.cluster, plan.layout):
         view.starting(f"starting {ranks} and loading {plan.model.name}")
         with closing(RayPool(plan)) as pool:
             yield pool

@@ -1,7 +1,22 @@
 """The ODE solver of one video, working on whatever slice of its tokens a rank holds."""
 
+from dataclasses import dataclass
+
 import torch
 from diffusers import UniPCMultistepScheduler
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class SolverState:
+    """A multistep solver's memory."""
+
+    tensors: dict[str, torch.Tensor]
+    step: int
+    """Steps taken."""
+    lower_order_nums: int
+    """Steps taken since the start, up to the solver's order."""
+    order: int
+    """Order of the last step."""
 
 
 class Solver:
@@ -36,3 +51,29 @@ class Solver:
         timestep = self._scheduler.timesteps[step]
         stepped: torch.Tensor = self._scheduler.step(velocity_BSD, timestep, tokens_BSD, return_dict=False)[0]
         return stepped
+
+    def state(self) -> SolverState:
+        """What the solver remembers of the steps so far: all that a fresh one lacks to go on from here."""
+        scheduler = self._scheduler
+        tensors = {f"output{index}": tensor for index, tensor in enumerate(scheduler.model_outputs)}
+        tensors["sample"] = scheduler.last_sample
+        return SolverState(
+            tensors={name: tensor for name, tensor in tensors.items() if tensor is not None},
+            step=scheduler.begin_index if scheduler.step_index is None else scheduler.step_index,
+            lower_order_nums=scheduler.lower_order_nums,
+            order=getattr(scheduler, "this_order", 0),
+        )
+
+    def restore(self, state: SolverState) -> None:
+        """Go on from where the solver was that gave this state."""
+        scheduler = self._scheduler
+        order = scheduler.config.solver_order
+        scheduler.model_outputs = [state.tensors.get(f"output{index}") for index in range(order)]
+        known = [index for index in range(order) if scheduler.model_outputs[index] is not None]
+        scheduler.timestep_list = [None] * order
+        for index in known:  # output i belongs to the step that lies (order - i) before the next one
+            scheduler.timestep_list[index] = scheduler.timesteps[state.step - order + index]
+        scheduler.last_sample = state.tensors.get("sample")
+        scheduler.lower_order_nums = state.lower_order_nums
+        scheduler.this_order = state.order
+        scheduler.set_begin_index(state.step)  # a scheduler that has not stepped begins there

@@ -21,32 +21,18 @@ from orchestrator.artifacts import VideoFolder, publish
 from orchestrator.decode import decode_latents
 from orchestrator.engine import Branch, Engine, RenderState
 from orchestrator.filmstrip import write_filmstrip
-from orchestrator.launch_plan import Device, ModelSpec
+from orchestrator.launch_plan import Device
 from orchestrator.loading import load_scheduler, load_text_encoder, load_transformer, load_vae, vae_scales
+from orchestrator.rank import RankSpec
 from orchestrator.reports import Stage, StageReport
 from orchestrator.request import Request
 from orchestrator.sidecar import Provenance, Result, publish_sidecar
 from orchestrator.text import TextEncoder
 from orchestrator.video_file import write_video
 from parallel.apply import apply_sequence_parallel
-from parallel.layout import Layout
 from parallel.network import use_interface_of
 from parallel.process_group import Rendezvous, join_from_environment, join_group, open_store, reach_store
 from parallel.token_group import TokenGroup
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class RankSpec:
-    """What one rank is."""
-
-    rank: int
-    layout: Layout
-    model: ModelSpec
-    device: Device
-    device_index: int
-    """GPU among those that this process sees."""
-    num_threads: int
-    """CPU threads."""
 
 
 @dataclass(kw_only=True, slots=True)

@@ -1,0 +1,39 @@
+"""A rank as others see it: what it is, and how to reach the worker inside. Light: imports no model library."""
+
+from dataclasses import dataclass
+from typing import Any
+
+from orchestrator.launch_plan import Device, ModelSpec
+from orchestrator.pool import Command
+from parallel.layout import Layout
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class RankSpec:
+    """What one rank is."""
+
+    rank: int
+    layout: Layout
+    model: ModelSpec
+    device: Device
+    device_index: int
+    """GPU among those that this process sees."""
+    num_threads: int
+    """CPU threads."""
+
+
+class RankActor:
+    """A worker in a process of its own.
+
+    The worker's libraries (diffusers, transformers) take seconds to import. They are imported here, in the rank's
+    process, where they are used, and not by whoever starts it.
+    """
+
+    def __init__(self, spec: RankSpec) -> None:
+        from orchestrator.worker import Worker  # noqa: PLC0415
+
+        self._worker = Worker(spec)
+
+    def do(self, command: Command) -> Any:
+        """Call the worker's method; what it returns."""
+        return getattr(self._worker, command.method)(*command.arguments)
