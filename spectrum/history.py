@@ -36,6 +36,11 @@ class History:
         """Bytes of the buffer, full or not."""
         return 0 if self._snapshots is None else self._snapshots.nbytes
 
+    @property
+    def snapshots(self) -> torch.Tensor | None:
+        """The snapshots, oldest first, (K, *features); None while there are none. A view, not a copy."""
+        return None if self._snapshots is None else self._snapshots[: len(self)]
+
     def append(self, step: int, features: torch.Tensor) -> None:
         """Keep a copy of the features of the full round at `step`.
 
