@@ -1,0 +1,40 @@
+"""Call the main command many times in one process: `launch_many.py < command lines as JSON`, answers as JSON.
+
+Each answer holds the exit status, what was printed, which libraries had been imported by then, and which processes
+had been started.
+"""
+
+import contextlib
+import io
+import json
+import sys
+
+WATCHED = ("torch", "diffusers", "transformers", "ray", "imageio", "orchestrator.run")
+STARTS = ("subprocess.Popen", "os.fork", "os.forkpty", "os.posix_spawn", "os.exec", "os.spawn", "os.system")
+
+started: list[str] = []
+sys.addaudithook(lambda event, _arguments: started.append(event) if event in STARTS else None)
+
+
+def launch(arguments: list[str]) -> dict:
+    from orchestrator.launch import main
+
+    printed, errors = io.StringIO(), io.StringIO()
+    sys.argv = ["launch.py", *arguments]
+    status = 0
+    with contextlib.redirect_stdout(printed), contextlib.redirect_stderr(errors):
+        try:
+            main()
+        except SystemExit as end:
+            status = end.code or 0
+    return {
+        "status": status,
+        "stdout": printed.getvalue(),
+        "stderr": errors.getvalue(),
+        "imported": [name for name in WATCHED if name in sys.modules],
+        "started": list(started),
+    }
+
+
+if __name__ == "__main__":
+    json.dump([launch(arguments) for arguments in json.load(sys.stdin)], sys.stdout)

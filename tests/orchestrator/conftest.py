@@ -1,0 +1,104 @@
+"""The demo model in this process, requests for it, and configurations as the command line gives them."""
+
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from orchestrator.config import LaunchConfig
+from orchestrator.request import Request
+from spectrum import ForecastSettings
+
+REQUEST = Request(
+    prompt="a large red circle moving left on a dark blue background",
+    negative_prompt="",
+    seed=3,
+    height=64,
+    width=64,
+    num_frames=9,
+    fps=8,
+    num_steps=8,
+    guidance_scale=5.0,
+    flow_shift=3.0,
+    forecast=ForecastSettings(),
+)
+
+
+@pytest.fixture(scope="session")
+def make_request() -> Callable[..., Request]:
+    """`make_request(seed=1)`: a request for the demo model, small and quick but for what is given."""
+
+    def make(**changes: object) -> Request:
+        return replace(REQUEST, **changes)
+
+    return make
+
+
+@pytest.fixture
+def config(model_folder: Path, tmp_path: Path) -> LaunchConfig:
+    """What `+job=demo cluster=none parallel=auto output=…` comes to; tests change it as they like."""
+    config = LaunchConfig()
+    config.job.name = "demo"
+    config.prompt = REQUEST.prompt
+    config.output = str(tmp_path / "output")
+    model, video = config.model, config.video
+    model.name, model.path, model.num_attention_heads, model.dtype = "tiny_wan", str(model_folder), 8, "float32"
+    model.max_sequence_length, model.needs_gpu, model.max_pixels, model.max_frames = 24, False, 192 * 192, 33
+    video.height, video.width, video.num_frames, video.fps = 96, 96, 17, 8  # 180 tokens
+    config.denoise.num_steps = REQUEST.num_steps
+    config.cluster.kind, config.cluster.device = "none", "cpu"
+    return config
+
+
+@pytest.fixture(scope="session")
+def pipe(model_folder: Path):
+    """The stock diffusers pipeline with the demo model, float32. Tests that change it must change it back."""
+    import torch
+    from diffusers import WanPipeline
+
+    pipe = WanPipeline.from_pretrained(model_folder, dtype=torch.float32)
+    pipe.set_progress_bar_config(disable=True)
+    return pipe
+
+
+@pytest.fixture(scope="session")
+def render_stock(pipe):
+    """`render_stock(request)`: what the unwrapped pipeline makes of a request, latents by default."""
+    import torch
+
+    def render(request: Request, *, output_type: str = "latent"):
+        pipe.scheduler = type(pipe.scheduler).from_config(pipe.scheduler.config, flow_shift=request.flow_shift)
+        return pipe(
+            prompt=request.prompt,
+            negative_prompt=request.negative_prompt,
+            height=request.height,
+            width=request.width,
+            num_frames=request.num_frames,
+            num_inference_steps=request.num_steps,
+            guidance_scale=request.guidance_scale,
+            max_sequence_length=24,
+            generator=torch.Generator().manual_seed(request.seed),
+            output_type=output_type,
+        ).frames
+
+    return render
+
+
+@pytest.fixture(scope="session", autouse=True)
+def one_thread() -> Iterator[None]:
+    """Numbers of one thread are compared with such; and for tensors as small as these one is the fastest."""
+    import torch
+
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
+
+
+@pytest.fixture(autouse=True)
+def not_under_torchrun(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """The tests' own process is no rank, whatever has started it."""
+    for variable in ("RANK", "LOCAL_RANK", "WORLD_SIZE"):
+        monkeypatch.delenv(variable, raising=False)
+    yield

@@ -1,0 +1,206 @@
+"""The engine against the unwrapped WanPipeline: the same numbers, float32, one process, one thread."""
+
+import pytest
+import torch
+
+from orchestrator.engine import Branch, Engine
+from orchestrator.loading import load_scheduler, load_transformer
+from orchestrator.text import TextEncoder
+from parallel.layout import Layout
+from parallel.token_group import TokenGroup
+from spectrum import ForecastSettings, Method, Round, apply_spectrum, remove_spectrum
+
+CPU = torch.device("cpu")
+ALL_FULL = ForecastSettings(method=Method.NONE)
+FORECASTS = [
+    ForecastSettings(),
+    ForecastSettings(growth=3.0, blend=0.5),
+    ForecastSettings(method=Method.TAYLOR, order=2),
+    ForecastSettings(method=Method.REUSE, warmup_steps=1, window=3),
+]
+
+
+@pytest.fixture(scope="module")
+def transformer(model_folder):
+    return load_transformer(model_folder, device=CPU, dtype=torch.float32)
+
+
+@pytest.fixture(scope="module")
+def engine(transformer, model_folder):
+    return Engine(
+        transformer=transformer,
+        scheduler=load_scheduler(model_folder),
+        token_group=TokenGroup(layout=Layout(), rank=0),
+        spatial_scale=8,
+        temporal_scale=4,
+    )
+
+
+@pytest.fixture(scope="module")
+def encode(pipe):
+    return TextEncoder(pipe.tokenizer, pipe.text_encoder, max_sequence_length=24).encode
+
+
+def denoise(engine, state):
+    rounds = []
+    while not state.is_denoised:
+        rounds += engine.run_segment(state)
+    return rounds
+
+
+@pytest.fixture(scope="module")
+def render(engine, encode):
+    def run(request):
+        state = engine.start(request, encode(request))
+        denoise(engine, state)
+        return engine.finish(state)
+
+    return run
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {},
+        {"negative_prompt": "blue"},
+        {"guidance_scale": 1.0},
+        {"flow_shift": 5.0, "num_steps": 7},
+        {"height": 96, "width": 112, "num_frames": 17, "seed": 2**63 - 1},
+        {"num_frames": 1, "num_steps": 1},
+    ],
+    ids=str,
+)
+def test_all_rounds_full_give_the_stock_pipelines_latents_bit_for_bit(render, render_stock, make_request, changes):
+    request = make_request(forecast=ALL_FULL, **changes)
+    latents = render(request)
+    assert latents.dtype == torch.float32
+    assert torch.equal(latents, render_stock(request))
+
+
+@pytest.fixture
+def render_with_spectrum(pipe, render_stock):
+    """The stock pipeline with `apply_spectrum`."""
+
+    def run(request):
+        apply_spectrum(pipe.transformer, request.forecast)
+        try:
+            return render_stock(request)
+        finally:
+            remove_spectrum(pipe.transformer)
+
+    return run
+
+
+@pytest.fixture(scope="module")
+def without_forecasts(render, make_request):
+    return render(make_request(forecast=ALL_FULL, num_steps=12))
+
+
+@pytest.mark.parametrize("settings", FORECASTS, ids=lambda settings: settings.method.value)
+def test_forecasts_give_the_latents_of_the_pipeline_with_spectrum_applied_bit_for_bit(
+    render, render_with_spectrum, make_request, without_forecasts, settings
+):
+    request = make_request(forecast=settings, num_steps=12)
+    latents = render(request)
+    assert torch.equal(latents, render_with_spectrum(request))
+    assert not torch.equal(latents, without_forecasts), "a forecast must change something"
+
+
+def test_rounds_follow_the_plan_segment_by_segment(engine, encode, make_request):
+    request = make_request(num_steps=16)
+    plan = request.forecast.plan(16)
+    state = engine.start(request, encode(request))
+    seen = []
+    while not state.is_denoised:
+        first = state.step
+        rounds = engine.run_segment(state)
+        assert rounds[0].kind is Round.FULL
+        assert all(one.kind is Round.FORECAST for one in rounds[1:])
+        assert [one.step for one in rounds] == list(range(first, plan.segment_end(first)))
+        assert all(one.seconds >= 0 for one in rounds)
+        seen += rounds
+    assert tuple(one.kind for one in seen) == plan.rounds
+    assert state.rounds == seen
+
+
+@pytest.mark.parametrize("guidance_scale", [5.0, 1.0])
+def test_forecast_rounds_run_no_block(engine, transformer, encode, make_request, guidance_scale):
+    request = make_request(num_steps=16, guidance_scale=guidance_scale)
+    branches = 2 if request.is_guided else 1
+    calls = []
+    handles = [block.register_forward_hook(lambda *_arguments: calls.append(1)) for block in transformer.blocks]
+    rounds = denoise(engine, engine.start(request, encode(request)))
+    for handle in handles:
+        handle.remove()
+    num_full = sum(one.kind is Round.FULL for one in rounds)
+    assert num_full < len(rounds) == 16
+    assert len(calls) == num_full * branches * len(transformer.blocks)
+
+
+def test_unguided_request_runs_one_branch_only(engine, encode, make_request):
+    assert set(engine.start(make_request(), encode(make_request())).histories) == set(Branch)
+    request = make_request(guidance_scale=1.0)
+    assert set(engine.start(request, encode(request)).histories) == {Branch.COND}
+
+
+def test_videos_that_take_turns_on_one_engine_do_not_mix(engine, render, encode, make_request):
+    requests = [make_request(seed=1), make_request(seed=2, num_steps=14, forecast=ForecastSettings(growth=3))]
+    alone = [render(request) for request in requests]
+    states = [engine.start(request, encode(request)) for request in requests]
+    while not all(state.is_denoised for state in states):
+        for state in states:
+            if not state.is_denoised:
+                engine.run_segment(state)
+    assert all(torch.equal(engine.finish(state), latents) for state, latents in zip(states, alone, strict=True))
+
+
+def test_the_transformer_is_as_before(engine, transformer, render, make_request):
+    """No hook of a round stays behind, which would pile up over a batch."""
+    render(make_request())
+    hooks = [len(module._forward_hooks) for module in transformer.modules()]
+    render(make_request(seed=9))
+    assert [len(module._forward_hooks) for module in transformer.modules()] == hooks
+
+
+def test_failed_round_leaves_no_hook(engine, transformer, encode, make_request):
+    state = engine.start(make_request(), encode(make_request()))
+    hooks = len(transformer.blocks[-1]._forward_hooks)
+    state.prompt_embeds[Branch.COND] = torch.zeros(1, 24, 7)
+    with pytest.raises(RuntimeError):
+        engine.run_segment(state)
+    assert len(transformer.blocks[-1]._forward_hooks) == hooks
+
+
+def test_bfloat16_latents_stay_float32_and_follow_the_pipeline(model_folder, pipe, encode, make_request):
+    """The transformer computes in bfloat16, the solver in float32, as in WanPipeline: bit for bit as well."""
+    from diffusers import WanPipeline
+
+    half = load_transformer(model_folder, device=CPU, dtype=torch.bfloat16)
+    engine = Engine(
+        transformer=half,
+        scheduler=load_scheduler(model_folder),
+        token_group=TokenGroup(layout=Layout(), rank=0),
+        spatial_scale=8,
+        temporal_scale=4,
+    )
+    request = make_request(forecast=ALL_FULL)
+    embeds = {branch: tensor.to(torch.bfloat16) for branch, tensor in encode(request).items()}
+    state = engine.start(request, embeds)
+    denoise(engine, state)
+    stock = WanPipeline(
+        tokenizer=None, text_encoder=None, vae=None, scheduler=load_scheduler(model_folder), transformer=half
+    )
+    stock.set_progress_bar_config(disable=True)
+    expected = stock(
+        prompt_embeds=embeds[Branch.COND],
+        negative_prompt_embeds=embeds[Branch.UNCOND],
+        height=request.height,
+        width=request.width,
+        num_frames=request.num_frames,
+        num_inference_steps=request.num_steps,
+        guidance_scale=request.guidance_scale,
+        generator=torch.Generator().manual_seed(request.seed),
+        output_type="latent",
+    ).frames
+    assert engine.finish(state).dtype == torch.float32
+    assert torch.equal(engine.finish(state), expected)

@@ -1,0 +1,50 @@
+"""What a launch says that it is about to do."""
+
+import io
+
+import pytest
+from rich.console import Console
+
+from orchestrator.launch_plan import plan_launch
+from orchestrator.overview import print_overview
+
+SMILE = pytest.param(":smile:", marks=pytest.mark.xfail(strict=True, reason="names of emoji become emoji"))
+
+
+def overview_of(plan, *, width=200) -> str:
+    console = Console(file=io.StringIO(), width=width)
+    print_overview(console, plan)
+    return console.file.getvalue()
+
+
+def test_it_names_batch_video_model_rounds_gangs_and_output(config, tmp_path):
+    config.denoise.num_steps = 50
+    shown = overview_of(plan_launch(config))
+    for text in (
+        "1 videos, 0 of them done",
+        "96×96, 17 frames at 8/s",
+        "tiny_wan (float32)",
+        "14 full of 50 (spectrum): 0 1 2 3 4 6 8 11 15 20 25 31 38 46",
+        "1 gang of 1 ranks",
+        "cluster none",
+        str(tmp_path / "output"),
+    ):
+        assert text in shown
+
+
+def test_it_counts_the_videos_that_are_done(config, tmp_path):
+    (tmp_path / "prompts.txt").write_text("one\ntwo")
+    config.prompt, config.batch = None, str(tmp_path / "prompts.txt")
+    plan = plan_launch(config)
+    folder = plan.run_folder.video(next(iter(plan.requests)))
+    folder.root.mkdir(parents=True)
+    folder.video.touch()
+    folder.sidecar.touch()
+    assert "2 videos, 1 of them done" in overview_of(plan)
+
+
+@pytest.mark.parametrize("name", ["[bold]", "a[/b]c", SMILE, "two words", "back\\slash[x]", "100%"])
+@pytest.mark.parametrize("width", [40, 200])
+def test_any_output_folder_is_shown_as_it_is(config, tmp_path, name, width):
+    config.output = str(tmp_path / name)
+    assert overview_of(plan_launch(config), width=width).splitlines()[-1].endswith(f"{tmp_path}/{name}")

@@ -1,0 +1,130 @@
+"""What a person sees while a batch renders."""
+
+import io
+import logging
+
+import pytest
+from rich.console import Console
+
+from orchestrator.artifacts import RunFolder
+from orchestrator.progress import GangProgress, LiveLines, LogLines, Silent, format_seconds, make_view
+from orchestrator.reports import Stage
+from spectrum import Round
+
+IDS = ["a" * 16, "b" * 16, "c" * 16]
+
+
+def at(video_id=IDS[0], stage=Stage.DENOISE, prompt="a red circle", **changes) -> GangProgress:
+    return GangProgress(video_id=video_id, prompt=prompt, stage=stage, num_steps=50, **changes)
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"),
+    [
+        (0, "0.0 s"),
+        (4.24, "4.2 s"),
+        (59.94, "59.9 s"),
+        (60, "1:00"),
+        (187, "3:07"),
+        (3599.6, "1:00:00"),
+        (8100, "2:15:00"),
+        (360_000, "100:00:00"),
+    ],
+)
+def test_seconds_are_written_for_people(seconds, text):
+    assert format_seconds(seconds) == text
+
+
+@pytest.mark.parametrize(
+    ("progress", "line"),
+    [
+        (at(stage=Stage.ENCODE), "encode  step 0/50"),
+        (at(step=3, segment_end=4, round=Round.FULL), "denoise  step 3/50  full"),
+        (at(step=25, segment_end=31, round=Round.FULL), "denoise  step 25/50  full + 5 forecast"),
+        (at(stage=Stage.DECODE, step=50), "decode  step 50/50"),
+    ],
+)
+def test_line_says_stage_step_and_rounds(progress, line):
+    assert progress.describe() == line
+
+
+def run_a_batch(view, tmp_path, *, num_gangs=2) -> None:
+    """Three videos, one done before, the others side by side on two gangs."""
+    folder = RunFolder(tmp_path)
+    view.starting("loading the model")
+    view.batch_begins(total=3, done=1)
+    for gang, name in (("gang 0", IDS[0]), ("gang 1", IDS[1])):
+        view.gang_at(gang, at(name, Stage.ENCODE))
+        for full in range(8):
+            view.gang_at(gang, at(name, step=full, segment_end=full + 2, round=Round.FULL, fraction_done=full / 8))
+    for gang, name in (("gang 1", IDS[1]), ("gang 0", IDS[0])):
+        view.video_done(gang, name, folder.video(name))
+        view.gang_idle(gang)
+
+
+def test_log_has_a_line_for_each_stage_quarter_and_video(tmp_path, caplog):
+    view = LogLines(2)
+    with caplog.at_level(logging.INFO, "orchestrator"):
+        run_a_batch(view, tmp_path)
+        view.close()
+    lines = caplog.messages
+    assert lines[0] == "loading the model"
+    assert lines[1] == "3 videos, 1 of them done before"
+    of_first_gang = [line for line in lines if line.startswith("gang 0")]
+    assert sum("denoise" in line for line in of_first_gang) == 4, "a quarter each, not one for each round"
+    assert any("done in" in line and "3/3" in line and f"{IDS[0]}/video.mp4" in line for line in of_first_gang)
+    assert all("ETA" in line for line in lines if line.startswith("gang"))
+    assert "ETA –" in lines[2]
+
+
+def test_log_line_cannot_be_broken_by_a_prompt(tmp_path, caplog):
+    view = LogLines(1)
+    with caplog.at_level(logging.INFO, "orchestrator"):
+        view.batch_begins(total=1, done=0)
+        view.gang_at("gang 0", at(prompt="one\ntwo %s %d [bold]", step=0, segment_end=1))
+    assert all("\n" not in message for message in caplog.messages)
+
+
+def test_live_lines_show_gangs_and_batch_and_go_away_at_the_end(tmp_path):
+    console = Console(file=io.StringIO(), force_terminal=True, width=120, height=20)
+    view = LiveLines(2, console)
+    view.starting("loading the model")
+    view._live.refresh()
+    view.batch_begins(total=3, done=1)
+    view.gang_at("gang 0", at(step=25, segment_end=31, round=Round.FULL, fraction_done=0.5))
+    view.gang_idle("gang 1")
+    view._live.refresh()
+    view.close()
+    shown = console.file.getvalue()
+    for text in ("loading the model", "gang 0", "full + 5 forecast", "a red circle", "idle", "1/3 videos", "ETA"):
+        assert text in shown
+
+
+@pytest.mark.parametrize("prompt", ["[bold]x[/wrong]", "[/]", "one\ntwo", "🎈" * 300, "\x1b[31mred", ""])
+def test_live_lines_stand_any_prompt(prompt):
+    console = Console(file=io.StringIO(), force_terminal=True, width=60, height=10)
+    view = LiveLines(1, console)
+    view.batch_begins(total=1, done=0)
+    view.gang_at("gang 0", at(prompt=prompt, step=0, segment_end=1, round=Round.FULL))
+    view._live.refresh()
+    view.close()
+    assert "0/1 videos" in console.file.getvalue()
+
+
+def test_closing_twice_or_before_anything_is_shown_does_no_harm():
+    console = Console(file=io.StringIO(), force_terminal=True)
+    for view in (LiveLines(1, console), LogLines(1), Silent()):
+        view.close()
+        view.close()
+
+
+def test_view_is_live_on_a_terminal_only():
+    assert isinstance(make_view(1, Console(file=io.StringIO(), force_terminal=True)), LiveLines)
+    assert isinstance(make_view(1, Console(file=io.StringIO())), LogLines)
+
+
+def test_silent_view_shows_nothing(tmp_path, caplog, capsys):
+    with caplog.at_level(logging.INFO):
+        run_a_batch(Silent(), tmp_path)
+    assert caplog.messages == []
+    assert capsys.readouterr() == ("", "")

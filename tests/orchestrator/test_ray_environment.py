@@ -1,0 +1,37 @@
+"""What Ray is told before it is imported."""
+
+import os
+
+import pytest
+
+from orchestrator.ray_environment import prepare_environment
+
+
+@pytest.fixture(autouse=True)
+def own_environment(monkeypatch):
+    monkeypatch.setattr(os, "environ", os.environ.copy())
+    for variable in [name for name in os.environ if name.startswith("RAY_")]:
+        del os.environ[variable]
+
+
+def test_nothing_is_reported_to_anyone():
+    prepare_environment(own_cluster=True)
+    assert os.environ["RAY_USAGE_STATS_ENABLED"] == "0"
+
+
+def test_own_cluster_is_closed_to_others_with_a_token_of_its_own():
+    tokens = set()
+    for _ in range(2):
+        prepare_environment(own_cluster=True)
+        assert os.environ["RAY_AUTH_MODE"] == "token"
+        tokens.add(os.environ["RAY_AUTH_TOKEN"])
+    assert len(tokens) == 2
+    assert all(len(token) >= 32 for token in tokens)
+
+
+@pytest.mark.parametrize("token", [None, "the cluster's"])
+def test_cluster_that_is_joined_keeps_the_users_token(token):
+    if token is not None:
+        os.environ["RAY_AUTH_TOKEN"] = token
+    prepare_environment(own_cluster=False)
+    assert os.environ.get("RAY_AUTH_TOKEN") == token

@@ -1,0 +1,153 @@
+"""A gang of two ranks on a real Ray, which it joins as if it were a cluster; and a launch that joins it too."""
+
+import io
+import os
+import socket
+import subprocess
+from dataclasses import replace
+
+import pytest
+from rich.console import Console
+
+from orchestrator.artifacts import RunFolder, sha256_of
+from orchestrator.errors import GangFailed
+from orchestrator.launch_plan import ClusterKind, plan_launch
+from orchestrator.pool import Command
+from orchestrator.progress import Silent
+from orchestrator.ray_environment import prepare_environment
+from orchestrator.run import run_plan
+from orchestrator.scheduler import run_batch
+from orchestrator.sidecar import Provenance
+from parallel.layout import Layout
+
+NUM_CPUS = 2
+
+
+@pytest.fixture(scope="module")
+def ray_address(plan):
+    """Ray of this test file, with room for two ranks; its address."""
+    patch = pytest.MonkeyPatch()
+    patch.setenv("OMP_NUM_THREADS", "1")
+    for variable in ("RAY_AUTH_MODE", "RAY_AUTH_TOKEN", "RAY_ADDRESS"):
+        patch.delenv(variable, raising=False)
+    prepare_environment(own_cluster=True)
+    import ray
+
+    from orchestrator.ray_cluster import ray_cluster
+
+    with ray_cluster(replace(plan.cluster, kind=ClusterKind.LOCAL), plan.layout):
+        yield ray.get_runtime_context().gcs_address
+    patch.undo()
+
+
+@pytest.fixture(scope="module")
+def plan(model_folder, tmp_path_factory):
+    """A gang of two ranks, two small videos."""
+    from orchestrator.config import LaunchConfig
+
+    batch = tmp_path_factory.mktemp("batch") / "prompts.txt"
+    batch.write_text("a large red circle\na large blue square\n")
+    config = LaunchConfig(batch=str(batch), output=str(tmp_path_factory.mktemp("ray") / "run"))
+    config.job.name = "demo"
+    model, video = config.model, config.video
+    model.name, model.path, model.num_attention_heads, model.dtype = "tiny_wan", str(model_folder), 8, "float32"
+    model.max_sequence_length, model.needs_gpu, model.max_pixels, model.max_frames = 24, False, 192 * 192, 33
+    video.height, video.width, video.num_frames, video.fps = 64, 64, 5, 8
+    config.denoise.num_steps = 8
+    config.cluster.device, config.parallel.ulysses = "cpu", NUM_CPUS
+    config.cluster.kind, config.cluster.address = "ray", "the tests' own"
+    return plan_launch(config)
+
+
+@pytest.fixture(scope="module")
+def pool(plan, ray_address):
+    from orchestrator.ray_pool import RayPool
+
+    pool = RayPool(plan)
+    yield pool
+    pool.close()
+
+
+@pytest.fixture(scope="module")
+def rendered_alone(plan, tmp_path_factory):
+    """The same batch without Ray: the videos' sha256 by id."""
+    alone = replace(
+        plan,
+        layout=Layout(ulysses=1),
+        cluster=replace(plan.cluster, kind=ClusterKind.NONE),
+        run_folder=RunFolder(tmp_path_factory.mktemp("alone")),
+    )
+    run_plan(alone, console=Console(file=io.StringIO()))
+    return digests(alone)
+
+
+def digests(plan) -> dict[str, str]:
+    return {name: sha256_of(plan.run_folder.video(name).video) for name in plan.requests}
+
+
+def test_gang_renders_a_batch_to_the_bytes_of_one_process(pool, plan, rendered_alone):
+    provenance = Provenance(job_name="demo", command="pytest", git_revision=None)
+    run_batch(pool, plan.requests, plan.run_folder, provenance, Silent())
+    assert digests(plan) == rendered_alone
+
+
+def test_gang_without_room_is_an_error_that_says_what_is_free(pool, plan, monkeypatch):
+    """The gang above has all that there is."""
+    monkeypatch.setattr("orchestrator.ray_pool.PLACEMENT_TIMEOUT_SECONDS", 1)
+    with pytest.raises(GangFailed, match=r"no room for 2 ranks .* free resources"):
+        type(pool)(plan)
+
+
+def test_error_of_a_rank_reaches_the_caller_with_its_own_traceback(pool):
+    [gang] = pool.gangs
+    pool.submit(gang, Command("encode", ("0" * 16, "no request")))
+    with pytest.raises(GangFailed) as failed:
+        pool.next_reply()
+    message = str(failed.value)
+    assert message.startswith("gang 0 failed: ")
+    assert "AttributeError" in message and "worker.py" in message
+
+
+def test_failed_gang_gives_its_room_back_once_closed(pool, ray_address):
+    import ray
+    from ray.util.placement_group import placement_group, remove_placement_group
+
+    pool.close()
+    everything = placement_group([{"CPU": float(NUM_CPUS)}])
+    assert everything.wait(30), "the ranks' cores are still taken"
+    remove_placement_group(everything)
+    assert ray.cluster_resources()["CPU"] == NUM_CPUS
+
+
+@pytest.fixture
+def join(launch, model_folder):
+    """Launch with the main command on a Ray that is there."""
+
+    def run(address: str, *arguments: str) -> subprocess.CompletedProcess[str]:
+        return launch(
+            *("+job=demo", "cluster=ray", f"cluster.address={address}", f"model.path={model_folder}", *arguments),
+            RAY_AUTH_TOKEN=os.environ["RAY_AUTH_TOKEN"],
+        )
+
+    return run
+
+
+def test_cluster_that_is_too_small_is_refused_and_left_as_it_was(join, ray_address, tmp_path):
+    import ray
+
+    refused = join(ray_address, f"output={tmp_path}/run", "cluster.num_gangs=2")
+    assert refused.returncode == 2
+    assert refused.stderr.splitlines()[-1] == (
+        "error: parallel.ulysses=2 × cluster.num_gangs=2 needs 4 CPUs, the Ray cluster has 2"
+    )
+    assert list(tmp_path.iterdir()) == []
+    assert ray.cluster_resources()["CPU"] == NUM_CPUS
+
+
+@pytest.mark.xfail(run=False, strict=True, reason="Ray tries for minutes before it gives up")
+def test_cluster_that_does_not_answer_is_refused(join, ray_address, tmp_path):
+    with socket.socket() as held:
+        held.bind(("127.0.0.1", 0))  # taken, and nobody listens
+        refused = join(f"127.0.0.1:{held.getsockname()[1]}", f"output={tmp_path}/run")
+    assert refused.returncode == 2
+    assert "could not be joined" in refused.stderr

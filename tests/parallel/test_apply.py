@@ -1,0 +1,59 @@
+"""A stock transformer under sequence parallelism, against itself in one process."""
+
+import pytest
+import torch
+
+NUM_TOKENS = 16
+WORLD_SIZES = (1, 2, 4)
+CLOSE = {"rtol": 0, "atol": 1e-5}
+
+
+@pytest.fixture(scope="module")
+def on_ranks(results):
+    return {world_size: [result["transformer"] for result in of_gang] for world_size, of_gang in results.items()}
+
+
+@pytest.fixture(scope="module")
+def alone(on_ranks):
+    """What one process computes."""
+    return on_ranks[1][0]
+
+
+@pytest.mark.parametrize("world_size", [2, 4])
+def test_every_rank_has_the_output_of_one_process(on_ranks, alone, world_size):
+    for result in on_ranks[world_size]:
+        torch.testing.assert_close(result["output"], alone["output"], **CLOSE)
+
+
+@pytest.mark.parametrize("world_size", [2, 4])
+def test_last_block_returns_the_slice_that_the_token_group_gathers(on_ranks, alone, world_size):
+    for rank, result in enumerate(on_ranks[world_size]):
+        assert result["features"].shape == (1, NUM_TOKENS // world_size, 48)
+        torch.testing.assert_close(result["features"], alone["features"].chunk(world_size, dim=1)[rank], **CLOSE)
+        torch.testing.assert_close(result["gathered_features"], alone["features"], **CLOSE)
+
+
+@pytest.mark.parametrize("world_size", [2, 4])
+def test_comparison_notices_attention_that_stays_on_the_rank(results, alone, world_size):
+    """The control of the tests above: the same but for attention that sees the rank's own tokens only."""
+    for result in results[world_size]:
+        local = result["local_attention"]
+        assert not torch.allclose(local["output"], alone["output"], atol=1e-2)
+        assert not torch.allclose(local["gathered_features"], alone["features"], atol=1e-2)
+
+
+@pytest.mark.parametrize("world_size", WORLD_SIZES)
+def test_degree_that_does_not_divide_the_heads_is_refused_and_the_model_still_works(on_ranks, world_size):
+    for result in on_ranks[world_size]:
+        assert result["too_many"] == "ulysses 3 does not divide the model's 4 attention heads"
+
+
+@pytest.mark.parametrize("world_size", WORLD_SIZES)
+def test_layout_of_another_number_of_ranks_than_the_group_is_refused(on_ranks, world_size):
+    for result in on_ranks[world_size]:
+        assert f"the group has {world_size}" in result["wrong_world"]
+
+
+@pytest.mark.parametrize("world_size", WORLD_SIZES)
+def test_no_patch_of_the_library_is_left_behind(results, world_size):
+    assert all(result["device_count_kept"] for result in results[world_size])
