@@ -23,7 +23,8 @@ from benchmarks.published_times import (
     diffusers_render,
 )
 from parallel.hardware import H100, H200, Chip
-from parallel.render_case import Assumptions, Render, Rounds, Split, possible_splits
+from parallel.layout import Layout
+from parallel.render_case import Assumptions, Render, Rounds, even_layouts
 from parallel.render_time import predict, share_of_ideal, speedup
 from parallel.wan_shapes import SIZE_480P, SIZE_720P
 
@@ -43,14 +44,10 @@ class Cluster:
 CLUSTERS = (Cluster(gpus=1), Cluster(gpus=8), Cluster(gpus=64), Cluster(gpus=64, num_gangs=8))
 
 
-def fastest_split(render: Render, *, max_ranks: int) -> Split:
-    """The split over at most `max_ranks` ranks that takes least. Not every number of ranks divides the tokens."""
-    splits = [
-        split
-        for num_ranks in range(1, max_ranks + 1)
-        for split in possible_splits(render.model, render.size, num_ranks=num_ranks)
-    ]
-    return min(splits, key=lambda split: predict(replace(render, split=split)).total)
+def fastest_layout(render: Render, *, max_ranks: int) -> Layout:
+    """The layout of at most `max_ranks` ranks that takes least. Not every number of ranks divides the tokens."""
+    layouts = [layout for num_ranks in range(1, max_ranks + 1) for layout in even_layouts(num_ranks, render.problem)]
+    return min(layouts, key=lambda layout: predict(replace(render, layout=layout)).total)
 
 
 def forecast_rows(renders: dict[str, Render]) -> list[dict[str, Any]]:
@@ -58,22 +55,22 @@ def forecast_rows(renders: dict[str, Render]) -> list[dict[str, Any]]:
     rows = []
     for name, render in renders.items():
         for cluster in CLUSTERS:
-            split = fastest_split(render, max_ranks=cluster.gpus // cluster.num_gangs)
+            layout = fastest_layout(render, max_ranks=cluster.gpus // cluster.num_gangs)
             for num_full in NUM_FULL:
                 rounds = Rounds(num_steps=NUM_STEPS, num_full=num_full)
-                rows.append(_prediction(name, cluster, replace(render, split=split, rounds=rounds)))
+                rows.append(_prediction(name, cluster, replace(render, layout=layout, rounds=rounds)))
     return rows
 
 
 def _prediction(name: str, cluster: Cluster, render: Render) -> dict[str, Any]:
     breakdown = predict(render)
-    shared = replace(render.assumptions, decode_ranks=render.split.num_ranks)
+    shared = replace(render.assumptions, decode_ranks=render.layout.world_size)
     return {
         "size": name,
         "gpus": cluster.gpus,
         "gangs": cluster.num_gangs,
-        "used": cluster.num_gangs * render.split.num_ranks,
-        "split": str(render.split),
+        "used": cluster.num_gangs * render.layout.world_size,
+        "layout": str(render.layout),
         "full_rounds": render.rounds.num_full,
         "seconds": breakdown.total,
         "speedup": speedup(render),
@@ -148,7 +145,7 @@ def _print_ratios(heading: str, rows: list[tuple[str, dict[str, Any]]]) -> None:
 def print_predictions(chip: Chip, renders: dict[str, Render], rows: list[dict[str, Any]]) -> None:
     """The table of predictions."""
     print(f"## Predicted for {chip.name}\n")
-    print(f"Wan2.1-14B T2V, 81 frames, {NUM_STEPS} steps, the fastest split that divides the tokens.")
+    print(f"Wan2.1-14B T2V, 81 frames, {NUM_STEPS} steps, the fastest layout that divides the tokens.")
     for name, render in renders.items():
         measured = render.assumptions.measured_full_round_seconds
         basis = (
@@ -162,14 +159,14 @@ def print_predictions(chip: Chip, renders: dict[str, Render], rows: list[dict[st
     print("figure checks it over several nodes.\n")
     print_table(
         [
-            *("video", "GPUs", "gangs × split", "full rounds", "s / video", "speed-up", "of ideal", "dominated by"),
+            *("video", "GPUs", "gangs × layout", "full rounds", "s / video", "speed-up", "of ideal", "dominated by"),
             *("decode spread", "videos / h"),
         ],
         [
             [
                 row["size"],
                 str(row["gpus"]) if row["used"] == row["gpus"] else f"{row['used']} of {row['gpus']}",
-                f"{row['gangs']} × ({row['split']})",
+                f"{row['gangs']} × ({row['layout']})",
                 str(row["full_rounds"]),
                 f"{row['seconds']:.1f}",
                 f"{row['speedup']:.2f}×",

@@ -4,7 +4,8 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from parallel.hardware import A800, A800_NODES, H20, H100, HOPPER_NODES, Chip, Network
-from parallel.render_case import Assumptions, Render, Rounds, Split
+from parallel.layout import Layout
+from parallel.render_case import Assumptions, Render, Rounds
 from parallel.render_time import fitted_efficiency, predict, speedup
 from parallel.wan_shapes import SIZE_480P, SIZE_720P, WAN_14B, VideoSize
 
@@ -59,7 +60,7 @@ def check_totals() -> list[dict[str, Any]]:
     for published in PUBLISHED:
         fitted = published.fitted()
         for num_ranks, seconds in published.seconds.items():
-            predicted = predict(replace(fitted, split=Split(ulysses=num_ranks))).total
+            predicted = predict(replace(fitted, layout=Layout(ulysses=num_ranks))).total
             rows.append(
                 {
                     "source": published.source,
@@ -83,7 +84,7 @@ def check_steps() -> list[dict[str, Any]]:
             size=SIZE_480P,
             chip=H100,
             network=HOPPER_NODES,
-            split=Split(ulysses=8),
+            layout=Layout(ulysses=8),
             assumptions=Assumptions(measured_full_round_seconds=one, step_seconds=0),
         )
         breakdown = predict(render)
@@ -103,7 +104,7 @@ def check_gain() -> list[dict[str, Any]]:
     )
     rows = []
     for num_ranks, cached in PRECISECACHE_CACHED.items():
-        predicted = speedup(replace(fitted, rounds=rounds, split=Split(ulysses=num_ranks)))
+        predicted = speedup(replace(fitted, rounds=rounds, layout=Layout(ulysses=num_ranks)))
         published = PRECISECACHE.seconds[num_ranks] / cached
         rows.append(
             {

@@ -12,10 +12,10 @@ from typing import Any
 import torch
 from diffusers.models.attention_dispatch import AttentionBackendName, dispatch_attention_fn
 
-from benchmarks.wan_flops import attention_flops
 from benchmarks.wan_measure import free_memory, largest_difference, time_calls
 from benchmarks.wan_report import describe
 from benchmarks.wan_session import NATIVE, Mode, Session
+from parallel.wan_shapes import pass_flops
 
 BACKENDS = (NATIVE, "_native_cudnn", "_native_flash", "flash", "_flash_3", "sage")
 MOST_DIFFERENCE = 0.1
@@ -69,10 +69,11 @@ def _measure_backend(session: Session, name: str, reference: _Outputs | None) ->
         kernel_seconds = min(time_calls(kernel, device=device, repeats=1 if session.is_quick else 5, warmups=0))
         pass_seconds = min(time_calls(wan.run_pass, device=device, repeats=1 if session.is_quick else 2, warmups=0))
     reference = reference or outputs
-    width, tokens = session.model.transformer.width, session.num_tokens
+    shape = session.model.transformer
+    kernel_flops = pass_flops(shape, session.num_tokens).self_attention / shape.num_blocks
     figures: dict[str, Any] = {
         "kernel_seconds": kernel_seconds,
-        "kernel_tflops": attention_flops(tokens, tokens, width) / kernel_seconds / 1e12,
+        "kernel_tflops": kernel_flops / kernel_seconds / 1e12,
         "kernel_difference": largest_difference(outputs.kernel, reference.kernel),
         "pass_seconds": pass_seconds,
         "pass_difference": largest_difference(outputs.velocity, reference.velocity),
@@ -95,7 +96,7 @@ def _kernel(session: Session, name: str) -> Callable[[], torch.Tensor]:
     generator = torch.Generator(session.device).manual_seed(1)
     query, key, value = (
         torch.randn(
-            *(1, session.num_tokens, shape.num_heads, shape.head_dim),
+            *(1, session.num_tokens, shape.num_heads, shape.head_width),
             device=session.device,
             dtype=torch.bfloat16,
             generator=generator,

@@ -12,7 +12,8 @@ import torch
 from diffusers import AutoencoderKLWan, UniPCMultistepScheduler, WanTransformer3DModel
 from torch import nn
 
-from benchmarks.wan_shapes import ModelShape, TransformerShape
+from benchmarks.wan_shapes import ModelShape, transformer_config
+from parallel.wan_shapes import WanShape
 
 _DEVIATION = 0.02
 
@@ -46,14 +47,14 @@ def draw_weights(
     model.eval().requires_grad_(False)
 
 
-def build_transformer(shape: TransformerShape, *, device: torch.device, dtype: torch.dtype) -> WanTransformer3DModel:
+def build_transformer(shape: WanShape, *, device: torch.device, dtype: torch.dtype) -> WanTransformer3DModel:
     """The denoiser; the few parts that diffusers keeps in float32 are so here too."""
     with torch.device("meta"):
-        transformer = WanTransformer3DModel(**shape.as_config())
+        transformer = WanTransformer3DModel(**transformer_config(shape))
     # The rotary frequencies are computed when the module is made, and so must be made off the meta device.
-    transformer.rope = type(transformer.rope)(shape.head_dim, shape.patch, transformer.config.rope_max_seq_len).to(
-        device
-    )
+    config = transformer.config
+    rope = type(transformer.rope)(config.attention_head_dim, config.patch_size, config.rope_max_seq_len)
+    transformer.rope = rope.to(device)
     draw_weights(transformer, device=device, dtype=dtype, float32_modules=WanTransformer3DModel._keep_in_fp32_modules)
     return transformer
 

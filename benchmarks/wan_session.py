@@ -8,15 +8,15 @@ from time import perf_counter
 
 import torch
 
-from benchmarks.wan_flops import pass_flops
 from benchmarks.wan_measure import synchronize
 from benchmarks.wan_models import build_scheduler, build_transformer
 from benchmarks.wan_report import Deadline, Report
-from benchmarks.wan_shapes import SPATIAL_SCALE, TEMPORAL_SCALE, ModelShape, VideoSize
+from benchmarks.wan_shapes import SPATIAL_SCALE, TEMPORAL_SCALE, ModelShape, flow_shift, latent_shape
 from orchestrator.engine import Branch, Engine, RenderState
 from orchestrator.request import Request
 from parallel.layout import Layout
 from parallel.token_group import TokenGroup
+from parallel.wan_shapes import VideoSize, pass_flops
 from spectrum import ForecastSettings, Method
 
 NUM_STEPS = 50
@@ -49,8 +49,8 @@ class Wan:
         self._is_compiled = False
         self.device = device
         self.transformer = build_transformer(shape.transformer, device=device, dtype=torch.bfloat16)
-        self.latent_shape = size.latents(shape.transformer)
-        self.scheduler = build_scheduler(size.flow_shift)
+        self.latent_shape = latent_shape(size)
+        self.scheduler = build_scheduler(flow_shift(size))
         self.engine = Engine(
             transformer=self.transformer,
             scheduler=self.scheduler,
@@ -60,7 +60,7 @@ class Wan:
         )
         generator = torch.Generator().manual_seed(0)
         self.prompt_embeds = {
-            branch: torch.randn(1, shape.num_text_tokens, shape.transformer.text_dim, generator=generator).to(
+            branch: torch.randn(1, self.shape.num_text_tokens, self.shape.text_width, generator=generator).to(
                 device, torch.bfloat16
             )
             for branch in (Branch.COND, Branch.UNCOND)
@@ -78,7 +78,7 @@ class Wan:
             fps=16,
             num_steps=NUM_STEPS,
             guidance_scale=GUIDANCE_SCALE,
-            flow_shift=self.size.flow_shift,
+            flow_shift=flow_shift(self.size),
             forecast=settings,
         )
         return self.engine.start(request, self.prompt_embeds)
@@ -150,15 +150,12 @@ class Session:
     @property
     def num_tokens(self) -> int:
         """Tokens of one video."""
-        return self.size.latents(self.model.transformer).num_tokens
+        return self.size.num_tokens
 
     @property
-    def pass_flops(self) -> int:
+    def pass_flops(self) -> float:
         """Operations of one pass."""
-        counted = pass_flops(
-            self.model.transformer, num_tokens=self.num_tokens, num_text_tokens=self.model.num_text_tokens
-        )
-        return counted.total
+        return pass_flops(self.model.transformer, self.num_tokens).total
 
     @property
     def floor_seconds(self) -> float | None:

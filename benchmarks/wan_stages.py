@@ -9,6 +9,7 @@ from benchmarks.wan_measure import free_memory, time_calls, watch_memory
 from benchmarks.wan_models import build_text_encoder, build_vae
 from benchmarks.wan_report import describe
 from benchmarks.wan_session import Session
+from benchmarks.wan_shapes import latent_shape
 
 _DECODE_SECONDS = 20.0
 """Of 81 frames at 480p in float32 with tiles: a guess, on the high side, for predictions alone."""
@@ -23,7 +24,7 @@ def measure_decode(session: Session) -> None:
     latent frames, which makes every operator known. Running out of memory is a result.
     """
     vae = build_vae(session.model, device=session.device)
-    shape = session.size.latents(session.model.transformer)
+    shape = latent_shape(session.size)
     latents = shape.draw_noise(0).to(session.device)
     for dtype, is_tiled in product((torch.float32, torch.bfloat16), (False, True)):
         name = f"{str(dtype).removeprefix('torch.')}, {'tiled' if is_tiled else 'whole'}"
@@ -69,7 +70,7 @@ def measure_text(session: Session) -> None:
         session.report.skip("text", "transformers is not installed")
         return
     encoder = build_text_encoder(session.model, device=session.device, dtype=torch.bfloat16)
-    shape = (1, session.model.num_text_tokens)
+    shape = (1, session.model.transformer.num_text_tokens)
     tokens = torch.randint(1, encoder.config.vocab_size, shape, device=session.device)
     mask = torch.ones_like(tokens)
     with watch_memory(session.device) as memory:

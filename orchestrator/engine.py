@@ -3,7 +3,8 @@
 The same code runs in one process, under torchrun and in a Ray actor. Each rank holds its slice of the latents as
 tokens from the first step to the last. A full round gathers them, runs the stock transformer and slices its
 output again. A forecast round stays on the slice: a weighted sum of the history, the output head and the
-solver's update, all without a word to another rank.
+solver's update, all without a word to another rank. Where the two guidance branches have ranks of their own, each
+round ends with one exchange of velocities, 64 values a token.
 """
 
 from collections.abc import Iterator
@@ -33,6 +34,11 @@ class Branch(StrEnum):
     UNCOND = "uncond"
 
 
+def branches_of(request: Request) -> tuple[Branch, ...]:
+    """The guidance branches of a request."""
+    return (Branch.COND, Branch.UNCOND) if request.is_guided else (Branch.COND,)
+
+
 @dataclass(kw_only=True, slots=True)
 class RenderState:
     """Everything of one video on one rank. It belongs to that video and dies with it."""
@@ -42,7 +48,7 @@ class RenderState:
     plan: Plan
     solver: Solver
     prompt_embeds: dict[Branch, torch.Tensor]
-    """One for each branch that is run, (1, text tokens, text width)."""
+    """One for each branch that this rank runs, (1, text tokens, text width)."""
     histories: dict[Branch, History]
     tokens: torch.Tensor
     """This rank's slice of the latents, (1, tokens, values), float32."""
@@ -86,7 +92,8 @@ class Engine:
 
         Args:
             request: what to render.
-            prompt_embeds: for each branch to run, (1, text tokens, text width).
+            prompt_embeds: for each branch of the request, (1, text tokens, text width). Of two branches a rank keeps
+                its own, where the layout has given them ranks of their own.
         """
         config = self._transformer.config
         shape = LatentShape(
@@ -97,6 +104,7 @@ class Engine:
             patch=tuple(config.patch_size),
         )
         plan = request.forecast.plan(request.num_steps)
+        embeds = {branch: prompt_embeds[branch] for branch in self._own_branches(request)}
         noise = shape.to_tokens(shape.draw_noise(request.seed))
         return RenderState(
             request=request,
@@ -106,9 +114,9 @@ class Engine:
                 self._scheduler, num_steps=request.num_steps, flow_shift=request.flow_shift, device=self.device
             ),
             prompt_embeds={
-                branch: embeds.to(self.device, self._transformer.dtype) for branch, embeds in prompt_embeds.items()
+                branch: embed.to(self.device, self._transformer.dtype) for branch, embed in embeds.items()
             },
-            histories={branch: History(max(plan.num_snapshots, 1)) for branch in prompt_embeds},
+            histories={branch: History(max(plan.num_snapshots, 1)) for branch in embeds},
             tokens=self._group.slice(noise).to(self.device),
         )
 
@@ -138,7 +146,12 @@ class Engine:
             ValueError: the file is no checkpoint, or that of another request or layout.
         """
         saved = read_checkpoint(path)
-        state = self.start(request, {Branch(branch): embeds for branch, embeds in saved.embeds.items()})
+        embeds = {Branch(branch): embeds for branch, embeds in saved.embeds.items()}
+        if set(embeds) != set(self._own_branches(request)):
+            raise ValueError(
+                f"{path} holds the branches {', '.join(embeds)}, not those of this rank: another layout's"
+            )
+        state = self.start(request, embeds)
         if saved.tokens.shape != state.tokens.shape or not 0 <= saved.step <= len(state.plan):
             raise ValueError(
                 f"{path} holds tokens of shape {tuple(saved.tokens.shape)} at step {saved.step}; this request on "
@@ -173,18 +186,32 @@ class Engine:
 
     def finish(self, state: RenderState) -> torch.Tensor:
         """The whole video's latents (1, C, F, H, W) in float32, on every rank."""
-        return state.shape.to_latents(self._group.gather(state.tokens))
+        return state.shape.to_latents(self._group.gather(state.tokens, state.shape.num_tokens))
+
+    def _own_branches(self, request: Request) -> tuple[Branch, ...]:
+        """The branches of the request that this rank runs.
+
+        Raises:
+            ValueError: the layout has ranks for a branch that the request has not.
+        """
+        branches = branches_of(request)
+        own = self._group.branch_index
+        if own is None:
+            return branches
+        if len(branches) == 1:
+            raise ValueError(f"guidance_scale={request.guidance_scale} runs one branch, the layout has ranks for two")
+        return (branches[own],)
 
     def _guided_velocity(self, state: RenderState) -> torch.Tensor:
+        """Velocity tokens of this rank, both branches combined by the guidance scale."""
         if state.plan[state.step] is Round.FULL:
-            latents = state.shape.to_latents(self._group.gather(state.tokens)).to(self._transformer.dtype)
-            velocity = {branch: self._full_round(state, branch, latents) for branch in state.prompt_embeds}
+            latents = self.finish(state).to(self._transformer.dtype)
+            own = [self._full_round(state, branch, latents) for branch in state.prompt_embeds]
         else:
-            velocity = {branch: self._forecast_round(state, branch) for branch in state.prompt_embeds}
-        cond = velocity[Branch.COND]
-        if Branch.UNCOND not in velocity:
-            return cond
-        uncond = velocity[Branch.UNCOND]
+            own = [self._forecast_round(state, branch) for branch in state.prompt_embeds]
+        if not state.request.is_guided:
+            return own[0]
+        cond, uncond = own if self._group.branch_index is None else self._group.exchange_branches(own[0])
         return uncond + state.request.guidance_scale * (cond - uncond)
 
     def _full_round(self, state: RenderState, branch: Branch, latents_BCFHW: torch.Tensor) -> torch.Tensor:

@@ -1,11 +1,12 @@
 """A rank as others see it: what it is, and how to reach the worker inside. Light: imports no model library."""
 
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from orchestrator.launch_plan import Device, ModelSpec
 from orchestrator.pool import Command
-from parallel.layout import Layout
+from parallel.layout import AttentionEngine, Layout
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -14,6 +15,14 @@ class RankSpec:
 
     rank: int
     layout: Layout
+    engine: AttentionEngine
+    uneven: bool
+    """Whether the tokens do not divide by the slices."""
+    shard_blocks: bool
+    decode_parallel: bool
+    """Whether all ranks decode together; else rank 0 alone."""
+    embeddings: Path
+    """Folder of the prompt embeddings."""
     model: ModelSpec
     device: Device
     device_index: int

@@ -4,6 +4,7 @@
 """
 
 import logging
+import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -14,6 +15,8 @@ from orchestrator.launch_plan import ClusterKind, ClusterSpec, Device
 from parallel.layout import Layout
 
 NAMESPACE = "spectrum-orchestrator"
+ANSWER_SECONDS = 5
+"""How long a cluster may take to accept a connection."""
 
 
 @contextmanager
@@ -52,7 +55,23 @@ def _start(cluster: ClusterSpec, layout: Layout) -> None:
         raise GangFailed(f"Ray did not start on this machine: {error}") from error
 
 
+def _check_answers(address: str) -> None:
+    """Ray itself would try for minutes before it says that nobody is there."""
+    host, _, port = address.rpartition(":")
+    try:
+        with socket.create_connection((host, int(port)), timeout=ANSWER_SECONDS):
+            return
+    except ValueError as error:
+        raise BadInput(f"cluster.address={address} is not host:port") from error
+    except OSError as error:
+        raise BadInput(
+            f"cluster.address={address} could not be joined: nobody answers there ({error.strerror or error})"
+        ) from error
+
+
 def _join(cluster: ClusterSpec) -> None:
+    assert cluster.address is not None
+    _check_answers(cluster.address)
     try:
         ray.init(address=cluster.address, logging_level=logging.ERROR, log_to_driver=False, namespace=NAMESPACE)
     except Exception as error:  # Ray raises ConnectionError, RuntimeError, ValueError or its own, with long advice
@@ -71,6 +90,6 @@ def _check_room(cluster: ClusterSpec, layout: Layout) -> None:
     )
     if has.get(resource, 0) < needed:
         raise BadInput(
-            f"parallel.ulysses={layout.ulysses} × cluster.num_gangs={cluster.num_gangs} needs {needed} {resource}s, "
-            f"the Ray cluster has {int(has.get(resource, 0))}"
+            f"cluster.num_gangs={cluster.num_gangs} gangs of {layout.world_size} ranks ({layout}) need {needed} "
+            f"{resource}s, the Ray cluster has {int(has.get(resource, 0))}"
         )

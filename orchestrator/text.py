@@ -4,7 +4,7 @@ import torch
 from diffusers import WanPipeline
 from transformers import PreTrainedTokenizerBase, UMT5EncoderModel
 
-from orchestrator.engine import Branch
+from orchestrator.engine import Branch, branches_of
 from orchestrator.request import Request
 
 
@@ -21,13 +21,20 @@ class TextEncoder:
         )
         self._max_sequence_length = max_sequence_length
 
-    @torch.no_grad()
     def encode(self, request: Request) -> dict[Branch, torch.Tensor]:
         """Embeddings (1, max_sequence_length, text width) for each branch that the request runs."""
-        cond, uncond = self._pipeline.encode_prompt(
-            prompt=request.prompt,
-            negative_prompt=request.negative_prompt,
-            do_classifier_free_guidance=request.is_guided,
-            max_sequence_length=self._max_sequence_length,
-        )
-        return {Branch.COND: cond, Branch.UNCOND: uncond} if request.is_guided else {Branch.COND: cond}
+        return {branch: self.encode_text(text) for branch, text in texts_of(request).items()}
+
+    @torch.no_grad()
+    def encode_text(self, text: str) -> torch.Tensor:
+        """One text's embedding, (1, max_sequence_length, text width); zero past its last token."""
+        embedding: torch.Tensor = self._pipeline.encode_prompt(
+            prompt=text, do_classifier_free_guidance=False, max_sequence_length=self._max_sequence_length
+        )[0]
+        return embedding
+
+
+def texts_of(request: Request) -> dict[Branch, str]:
+    """What each branch of the request is told."""
+    texts = {Branch.COND: request.prompt, Branch.UNCOND: request.negative_prompt}
+    return {branch: texts[branch] for branch in branches_of(request)}

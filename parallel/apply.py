@@ -1,50 +1,82 @@
 """Put sequence parallelism on a finished transformer."""
 
-from contextlib import AbstractContextManager, nullcontext
-
 import torch
 from diffusers import ContextParallelConfig, ModelMixin
-from torch.distributed.device_mesh import init_device_mesh
+from torch.distributed.device_mesh import DeviceMesh
 
-from parallel.layout import Layout, LayoutError
-from parallel.process_group import check_world
-from parallel.token_group import TokenGroup
+from parallel.layout import AttentionEngine, Layout, LayoutError
+from parallel.token_group import TokenGroup, join_token_group
+
+_BACKEND_WITH_LSE = "_native_cudnn"
+"""diffusers' attention backend for a ring on GPUs: its default one gives no log-sum-exp, which joins the parts."""
 
 
-def apply_sequence_parallel(transformer: ModelMixin, layout: Layout, *, rank: int) -> TokenGroup:
+def apply_sequence_parallel(
+    transformer: ModelMixin,
+    layout: Layout,
+    *,
+    rank: int,
+    engine: AttentionEngine = AttentionEngine.DIFFUSERS,
+    uneven: bool = False,
+) -> TokenGroup:
     """Split the tokens of every forward of `transformer` over the ranks of the default process group.
 
-    diffusers' context parallelism does the work on the stock model: the hidden states are sliced at the first block
-    and gathered after `proj_out`; self-attention exchanges heads for tokens (Ulysses). So the output of the last
-    block is this rank's slice of the tokens. With one rank the model is left as it is.
+    The hidden states are sliced at the first block and gathered after `proj_out`, by diffusers' context parallelism
+    on the stock model; so the output of the last block is this rank's slice. Self-attention over the slices is
+    the engine's. With one rank the model is left as it is.
 
     Args:
         transformer: on its device, weights loaded. A forecaster may be on it already or be put on it later.
         layout: ranks of the gang.
         rank: this process.
+        engine: whose code computes self-attention.
+        uneven: some video's tokens do not divide by the slices. Costs an exchange of sizes with every gather; goes
+            with the diffusers engine and ring or Ulysses alone.
 
     Returns:
         The group that slices and gathers tokens as the model does.
 
     Raises:
-        LayoutError: the degree does not divide the model's attention heads.
+        LayoutError: the model cannot be split so.
         ValueError: the process group has another number of ranks.
     """
     num_heads = transformer.config.num_attention_heads
     if num_heads % layout.ulysses:
         raise LayoutError(f"{layout} does not divide the model's {num_heads} attention heads")
-    check_world(layout)
-    if layout.ulysses > 1:
-        on_cpu = transformer.device.type == "cpu"
-        mesh = init_device_mesh(transformer.device.type, (1, layout.ulysses), mesh_dim_names=("ring", "ulysses"))
-        config = ContextParallelConfig(ulysses_degree=layout.ulysses, mesh=mesh)
-        with _cpu_support() if on_cpu else nullcontext():
-            transformer.enable_parallelism(config=config)
-    return TokenGroup(layout=layout, rank=rank)
+    if uneven and (engine is not AttentionEngine.DIFFUSERS or min(layout.ring, layout.ulysses) > 1):
+        raise LayoutError(f"{layout} with the {engine.value} engine cannot take slices of unequal length")
+    group = join_token_group(layout, rank=rank, device_type=transformer.device.type)
+    if group.mesh is not None and layout.sequence_degree > 1:
+        _split_tokens(transformer, layout, group.mesh, uneven=uneven)
+        if engine is AttentionEngine.XFUSER:
+            from parallel.xfuser_attention import use_xfuser_attention  # noqa: PLC0415 - a heavy and optional import
+
+            use_xfuser_attention(transformer, layout, rank=rank)
+    return group
 
 
-def _cpu_support() -> AbstractContextManager[None]:
-    from parallel.cpu import one_accelerator  # noqa: PLC0415 - never imported where there is a GPU
+def _split_tokens(transformer: ModelMixin, layout: Layout, mesh: DeviceMesh, *, uneven: bool) -> None:
+    """Enable the library's own context parallelism: the split of the tokens, and the attention."""
+    config = ContextParallelConfig(
+        ring_degree=layout.ring,
+        ulysses_degree=layout.ulysses,
+        mesh=mesh,
+        ulysses_anything=uneven and layout.ulysses > 1,
+        ring_anything=uneven and layout.ring > 1,
+    )
+    if transformer.device.type == "cpu":
+        _enable_on_cpu(transformer, config)
+        return
+    if layout.ring > 1:
+        transformer.set_attention_backend(_BACKEND_WITH_LSE)
+    transformer.enable_parallelism(config=config)
 
+
+def _enable_on_cpu(transformer: ModelMixin, config: ContextParallelConfig) -> None:
     assert not torch.cuda.is_available()
-    return one_accelerator()
+    from parallel import cpu  # noqa: PLC0415 - never imported where there is a GPU
+
+    cpu.let_native_attention_return_lse()
+    cpu.let_uneven_gathers_run_on_gloo()
+    with cpu.one_accelerator():
+        transformer.enable_parallelism(config=config)

@@ -1,59 +1,13 @@
 """What `parallel.render_time` is asked about: one video, on one gang, with what is assumed. Standard library only."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from parallel.hardware import Chip, Network
+from parallel.layout import Layout, LayoutError, Problem, check_layout, possible_layouts, splits_evenly
 from parallel.wan_shapes import VideoSize, WanShape
 
 NUM_BRANCHES = 2
 """Conditional and unconditional pass of a full round."""
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Split:
-    """How one video is split over the ranks of a gang.
-
-    Raises:
-        ValueError: a degree is not allowed.
-    """
-
-    cfg: int = 1
-    """2 where the two branches of guidance run on two halves of the gang."""
-    ring: int = 1
-    ulysses: int = 1
-
-    def __post_init__(self) -> None:
-        if self.cfg not in (1, NUM_BRANCHES):
-            raise ValueError(f"cfg={self.cfg} must be 1 or {NUM_BRANCHES}, the branches of guidance")
-        for field in ("ring", "ulysses"):
-            if getattr(self, field) < 1:
-                raise ValueError(f"{field}={getattr(self, field)} must be at least 1")
-
-    @property
-    def shards(self) -> int:
-        """Ranks that share the tokens of one branch."""
-        return self.ring * self.ulysses
-
-    @property
-    def num_ranks(self) -> int:
-        """Ranks of the gang."""
-        return self.cfg * self.shards
-
-    def __str__(self) -> str:
-        return f"cfg {self.cfg} × ring {self.ring} × ulysses {self.ulysses}"
-
-
-def possible_splits(model: WanShape, size: VideoSize, *, num_ranks: int, gpus_per_node: int = 8) -> list[Split]:
-    """Splits over exactly `num_ranks` that divide heads and tokens and keep Ulysses groups within a node."""
-    degrees = [degree for degree in range(1, gpus_per_node + 1) if gpus_per_node % degree == 0]
-    return [
-        Split(cfg=cfg, ring=num_ranks // (cfg * ulysses), ulysses=ulysses)
-        for cfg in (1, NUM_BRANCHES)
-        for ulysses in degrees
-        if num_ranks % (cfg * ulysses) == 0
-        and model.num_heads % ulysses == 0
-        and size.num_tokens % (num_ranks // cfg) == 0
-    ]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -128,9 +82,9 @@ class Assumptions:
             raise ValueError(f"overlap={self.overlap} must be 0 to 1")
         if self.decode_ranks < 1:
             raise ValueError(f"decode_ranks={self.decode_ranks} must be at least 1")
-        for field in ("text_seconds", "step_seconds", "video_seconds"):
-            if not getattr(self, field) >= 0:
-                raise ValueError(f"{field}={getattr(self, field)} must be at least 0")
+        for name in ("text_seconds", "step_seconds", "video_seconds"):
+            if not getattr(self, name) >= 0:
+                raise ValueError(f"{name}={getattr(self, name)} must be at least 0")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -138,31 +92,49 @@ class Render:
     """One video on one gang.
 
     Raises:
-        ValueError: the split does not divide the model's heads or the video's tokens.
+        LayoutError: the layout does not divide the model's heads or the video's tokens.
     """
 
     model: WanShape
     size: VideoSize
     chip: Chip
     network: Network
-    split: Split = Split()
+    layout: Layout = field(default_factory=Layout)
     rounds: Rounds = Rounds()
     assumptions: Assumptions = Assumptions()
 
     def __post_init__(self) -> None:
-        for name, degree, what, count in (
-            ("ulysses", self.split.ulysses, "attention heads", self.model.num_heads),
-            ("ring × ulysses", self.split.shards, "tokens", self.size.num_tokens),
-        ):
-            if count % degree:
-                raise ValueError(f"{name}={degree} does not divide the {count} {what}")
+        check_layout(self.layout, self.problem)
+        if not splits_evenly(self.layout, self.problem):
+            raise LayoutError(
+                f"layout {self.layout} does not divide the video's {self.size.num_tokens} tokens into "
+                f"{self.layout.sequence_degree} equal slices: seconds are modelled for equal slices alone"
+            )
+
+    @property
+    def problem(self) -> Problem:
+        """What the layout has to fit."""
+        return Problem(
+            num_heads=self.model.num_heads,
+            num_tokens=self.size.num_tokens,
+            ranks_per_node=self.network.gpus_per_node,
+        )
 
     @property
     def own_tokens(self) -> int:
         """Tokens of one rank."""
-        return self.size.num_tokens // self.split.shards
+        return self.size.num_tokens // self.layout.sequence_degree
 
     @property
     def own_branches(self) -> int:
         """Branches of one rank."""
-        return NUM_BRANCHES // self.split.cfg
+        return NUM_BRANCHES // self.layout.cfg
+
+
+def even_layouts(num_ranks: int, problem: Problem) -> list[Layout]:
+    """Layouts of exactly `num_ranks` with slices of equal length and Ulysses groups that fill a node evenly."""
+    return [
+        layout
+        for layout in possible_layouts(num_ranks, problem)
+        if splits_evenly(layout, problem) and problem.ranks_per_node % layout.ulysses == 0
+    ]

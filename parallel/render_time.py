@@ -67,30 +67,30 @@ class Breakdown:
 
 def ulysses_bytes(render: Render) -> float:
     """Bytes that one rank receives in one block of one pass: all-to-alls of its slice of q, k, v and the output."""
-    degree = render.split.ulysses
+    degree = render.layout.ulysses
     return ULYSSES_COLLECTIVES * render.own_tokens * render.model.width * BF16_BYTES * (degree - 1) / degree
 
 
 def ring_bytes(render: Render) -> float:
     """Bytes that one rank receives in one block of one pass: diffusers' ring all-gathers all other ranks' K and V."""
-    return 2 * (render.split.ring - 1) * render.own_tokens * render.model.width * BF16_BYTES
+    return 2 * (render.layout.ring - 1) * render.own_tokens * render.model.width * BF16_BYTES
 
 
 def gather_bytes(render: Render) -> float:
     """Bytes that one rank receives around a full round: all tokens as latents, then as each branch's output."""
     token = PATCH_VALUES * (LATENT_BYTES + render.own_branches * BF16_BYTES)
-    return (render.split.shards - 1) * render.own_tokens * token
+    return (render.layout.sequence_degree - 1) * render.own_tokens * token
 
 
 def guidance_bytes(render: Render) -> float:
     """Bytes that one rank receives in a step to have both branches' output for its slice."""
-    return (render.split.cfg - 1) * render.own_tokens * PATCH_VALUES * BF16_BYTES
+    return (render.layout.cfg - 1) * render.own_tokens * PATCH_VALUES * BF16_BYTES
 
 
 def predict(render: Render) -> Breakdown:
     """Seconds of one video, by what they are spent on."""
     rounds, assumed, chip = render.rounds, render.assumptions, render.chip
-    flops = pass_flops(render.model, render.size.num_tokens, shards=render.split.shards)
+    flops = pass_flops(render.model, render.size.num_tokens, shards=render.layout.sequence_degree)
     passes = rounds.num_full * render.own_branches * _slowdown(render)
     wire = rounds.num_full * _full_wire_seconds(render) + rounds.num_steps * _guidance_seconds(render)
     return Breakdown(
@@ -141,31 +141,33 @@ def _slowdown(render: Render) -> float:
 
 def _full_wire_seconds(render: Render) -> float:
     """Seconds on the wire of one full round, guidance apart."""
-    split, network = render.split, render.network
+    layout, network = render.layout, render.network
     blocks = render.own_branches * render.model.num_blocks
     seconds = 0.0
-    if split.ulysses > 1:
+    if layout.ulysses > 1:
         collectives = blocks * ULYSSES_COLLECTIVES
-        seconds += network.seconds(blocks * ulysses_bytes(render), collectives=collectives, span=split.ulysses)
-    if split.ring > 1:
-        seconds += network.seconds(blocks * ring_bytes(render), collectives=blocks, span=split.shards)
-    if split.shards > 1:
-        seconds += network.seconds(gather_bytes(render), collectives=1 + render.own_branches, span=split.shards)
+        seconds += network.seconds(blocks * ulysses_bytes(render), collectives=collectives, span=layout.ulysses)
+    if layout.ring > 1:
+        seconds += network.seconds(blocks * ring_bytes(render), collectives=blocks, span=layout.sequence_degree)
+    if layout.sequence_degree > 1:
+        seconds += network.seconds(
+            gather_bytes(render), collectives=1 + render.own_branches, span=layout.sequence_degree
+        )
     return seconds
 
 
 def _guidance_seconds(render: Render) -> float:
     """Seconds on the wire of one step, full or forecast, to bring the branches together."""
-    if render.split.cfg == 1:
+    if render.layout.cfg == 1:
         return 0.0
-    return render.network.seconds(guidance_bytes(render), collectives=1, span=render.split.num_ranks)
+    return render.network.seconds(guidance_bytes(render), collectives=1, span=render.layout.world_size)
 
 
 def _forecast_seconds(render: Render) -> float:
     """Seconds of one forecast round on one rank, the wire apart."""
     features = render.own_tokens * render.model.width * BF16_BYTES
     moved = (render.rounds.history + 2) * features  # the history read, the forecast written and read by the head
-    head = pass_flops(render.model, render.size.num_tokens, shards=render.split.shards).head
+    head = pass_flops(render.model, render.size.num_tokens, shards=render.layout.sequence_degree).head
     solver = render.own_tokens * PATCH_VALUES * SOLVER_BYTES
     branches = render.own_branches * (moved / render.chip.memory_bytes + head / render.chip.matmul_flops)
     return branches + solver / render.chip.memory_bytes

@@ -1,41 +1,71 @@
-"""Slice tokens over the ranks of a gang, and gather them again."""
+"""Slice tokens over the ranks of a gang, gather them, and exchange what the guidance branches need."""
 
 from dataclasses import dataclass
 from typing import Any
 
 import torch
 import torch.distributed as dist
+from torch.distributed.device_mesh import DeviceMesh, init_device_mesh
 
-from parallel.layout import Layout, LayoutError
+from parallel.layout import Layout
+from parallel.process_group import check_world
+
+AXES = ("cfg", "ring", "ulysses")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class TokenGroup:
-    """The ranks that hold one video's tokens, each a slice of equal length, in the order of the ranks."""
+    """The ranks that render one video, as one of them sees them.
+
+    The tokens are split over the ring and Ulysses axes together, in the order of the ranks, as
+    `torch.tensor_split` splits: slices differ by one token at most. The ranks of the two guidance branches hold
+    the same slices.
+    """
 
     layout: Layout
     rank: int
+    mesh: DeviceMesh | None = None
+    """Axes "cfg", "ring", "ulysses"; None with one rank."""
+
+    @property
+    def sequence_rank(self) -> int:
+        """Which slice of the tokens this rank holds."""
+        return self.rank % self.layout.sequence_degree
+
+    @property
+    def branch_index(self) -> int | None:
+        """Which guidance branch this rank runs; None where it runs both."""
+        return None if self.layout.cfg == 1 else self.rank // self.layout.sequence_degree
 
     def slice(self, tokens_BSD: torch.Tensor) -> torch.Tensor:
-        """The slice that this rank's blocks get: (batch, tokens, values) → (batch, tokens / ranks, values).
+        """The slice that this rank's blocks get: (batch, tokens, values) → (batch, its tokens, values)."""
+        return tokens_BSD.tensor_split(self.layout.sequence_degree, dim=1)[self.sequence_rank]
 
-        Raises:
-            LayoutError: the tokens do not divide by the ranks.
+    def gather(self, tokens_BSD: torch.Tensor, num_tokens: int) -> torch.Tensor:
+        """All slices in order, on every rank: (batch, its tokens, values) → (batch, `num_tokens`, values).
+
+        Slices are padded to the longest for the wire, since gloo gathers equal shapes only; the padding is cut
+        off at once.
         """
-        num_tokens = tokens_BSD.shape[1]
-        if num_tokens % self.layout.world_size:
-            raise LayoutError(
-                f"{num_tokens} tokens do not divide by the {self.layout.world_size} ranks of {self.layout}"
-            )
-        return tokens_BSD.chunk(self.layout.world_size, dim=1)[self.rank]
-
-    def gather(self, tokens_BSD: torch.Tensor) -> torch.Tensor:
-        """All ranks' slices, on every rank: (batch, tokens / ranks, values) → (batch, tokens, values)."""
-        if self.layout.world_size == 1:
+        slices = self.layout.sequence_degree
+        if slices == 1:
             return tokens_BSD
-        slices = [torch.empty_like(tokens_BSD) for _ in range(self.layout.world_size)]
-        dist.all_gather(slices, tokens_BSD.contiguous())
-        return torch.cat(slices, dim=1)
+        longest = -(-num_tokens // slices)
+        padded = torch.nn.functional.pad(tokens_BSD, (0, 0, 0, longest - tokens_BSD.shape[1])).contiguous()
+        received = [torch.empty_like(padded) for _ in range(slices)]
+        dist.all_gather(received, padded, group=self._sequence_group())
+        lengths = [len(part) for part in torch.arange(num_tokens).tensor_split(slices)]
+        return torch.cat([part[:, :own] for part, own in zip(received, lengths, strict=True)], dim=1)
+
+    def exchange_branches(self, velocity_BSD: torch.Tensor) -> list[torch.Tensor]:
+        """Both branches' velocities of this rank's tokens, in the order of `branch_index`, where `cfg` is 2.
+
+        One all-gather between two ranks.
+        """
+        assert self.mesh is not None
+        received = [torch.empty_like(velocity_BSD) for _ in range(2)]
+        dist.all_gather(received, velocity_BSD.contiguous(), group=self.mesh["cfg"].get_group())
+        return received
 
     def broadcast(self, tensor: torch.Tensor | None, device: torch.device) -> torch.Tensor:
         """Rank 0's tensor on every rank's `device`; the other ranks pass None."""
@@ -59,3 +89,26 @@ class TokenGroup:
         reduced = torch.tensor(value, dtype=torch.int64, device=device)
         dist.all_reduce(reduced, op=dist.ReduceOp.MAX)
         return int(reduced.item())
+
+    def _sequence_group(self) -> dist.ProcessGroup:
+        assert self.mesh is not None
+        return sequence_mesh(self.mesh).get_group()
+
+
+def join_token_group(layout: Layout, *, rank: int, device_type: str) -> TokenGroup:
+    """The token group of the default process group's ranks; all of them call this together.
+
+    Raises:
+        ValueError: the process group has another number of ranks than the layout.
+    """
+    check_world(layout)
+    if layout.world_size == 1:
+        return TokenGroup(layout=layout, rank=rank)
+    mesh = init_device_mesh(device_type, (layout.cfg, layout.ring, layout.ulysses), mesh_dim_names=AXES)
+    sequence_mesh(mesh)  # its process group is made by all ranks now, not in the middle of a round
+    return TokenGroup(layout=layout, rank=rank, mesh=mesh)
+
+
+def sequence_mesh(mesh: DeviceMesh) -> DeviceMesh:
+    """The ring and Ulysses axes of a gang's mesh as one. torch makes its process group at the first call."""
+    return mesh["ring", "ulysses"]._flatten()

@@ -1,20 +1,14 @@
 """Shapes of the Wan2.1 models and of their videos, and the arithmetic of one full pass. Standard library only."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 
 PATCH_VALUES = 64
 """Values of one token as latents or as the head's output: 16 channels × the patch's 1×2×2."""
-TEXT_TOKENS = 512
-"""Tokens of a prompt after padding."""
-TEXT_WIDTH = 4096
-"""Values of one text token as the text encoder gives it."""
-TIME_WIDTH = 256
-"""Values of the sinusoidal embedding of a timestep."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class WanShape:
-    """One of the Wan2.1 transformers.
+    """A transformer of Wan2.1's architecture.
 
     Raises:
         ValueError: a field is below 1.
@@ -26,11 +20,18 @@ class WanShape:
     feed_forward: int
     """Width inside the feed-forward network, values."""
     head_width: int = 128
+    num_text_tokens: int = 512
+    """Tokens of a prompt after padding."""
+    text_width: int = 4096
+    """Values of one text token as the text encoder gives it."""
+    time_width: int = 256
+    """Values of the sinusoidal embedding of a timestep."""
 
     def __post_init__(self) -> None:
-        for field in ("num_blocks", "num_heads", "feed_forward", "head_width"):
-            if getattr(self, field) < 1:
-                raise ValueError(f"{field}={getattr(self, field)} must be at least 1")
+        for field in fields(self):
+            value = getattr(self, field.name)
+            if field.name != "name" and value < 1:
+                raise ValueError(f"{field.name}={value} must be at least 1")
 
     @property
     def width(self) -> int:
@@ -130,16 +131,16 @@ def pass_flops(model: WanShape, num_tokens: int, *, shards: int = 1) -> PassFlop
     for field, value in (("num_tokens", num_tokens), ("shards", shards)):
         if value < 1:
             raise ValueError(f"{field}={value} must be at least 1")
-    width, blocks = model.width, model.num_blocks
+    width, blocks, text_tokens = model.width, model.num_blocks, model.num_text_tokens
     own_tokens = num_tokens / shards
     square = 2 * width * width  # one token through one width × width matrix
-    embed_text = TEXT_TOKENS * (2 * TEXT_WIDTH * width + square)
-    embed_time = 2 * TIME_WIDTH * width + square + 6 * square
+    embed_text = text_tokens * (2 * model.text_width * width + square)
+    embed_time = 2 * model.time_width * width + square + 6 * square
     return PassFlops(
         self_projections=blocks * 4 * own_tokens * square,
         self_attention=blocks * 2 * 2 * own_tokens * num_tokens * width,
-        cross_projections=blocks * 2 * (own_tokens + TEXT_TOKENS) * square,
-        cross_attention=blocks * 2 * 2 * own_tokens * TEXT_TOKENS * width,
+        cross_projections=blocks * 2 * (own_tokens + text_tokens) * square,
+        cross_attention=blocks * 2 * 2 * own_tokens * text_tokens * width,
         feed_forward=blocks * 2 * 2 * own_tokens * width * model.feed_forward,
         embeddings=2 * num_tokens * PATCH_VALUES * width + embed_text + embed_time,
         head=2 * own_tokens * width * PATCH_VALUES,

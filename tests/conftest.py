@@ -5,7 +5,7 @@ import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -98,3 +98,14 @@ def gang(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., dict[int, li
         }
 
     return run
+
+
+@pytest.fixture
+def one_thread() -> Iterator[None]:
+    """For small tensors, and where numbers of one thread are compared with numbers of one thread."""
+    import torch
+
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)

@@ -14,7 +14,7 @@ from benchmarks.published_times import (
     check_totals,
     diffusers_render,
 )
-from parallel.render_case import Split
+from parallel.layout import Layout
 from parallel.render_time import predict
 from parallel.wan_shapes import SIZE_480P, SIZE_720P
 
@@ -59,11 +59,11 @@ def test_one_efficiency_holds_for_the_other_size_and_for_forecasts():
 @pytest.mark.parametrize("size", [SIZE_480P, SIZE_720P], ids=["480p", "720p"])
 def test_the_largest_gang_of_64_leaves_two_nodes_idle(size):
     render = diffusers_render(size)
-    split = program.fastest_split(render, max_ranks=64)
-    assert split == Split(cfg=2, ring=3, ulysses=8)
-    assert program.fastest_split(render, max_ranks=1) == Split()
-    fastest = predict(replace(render, split=split)).total
-    assert fastest < predict(replace(render, split=program.fastest_split(render, max_ranks=8))).total
+    layout = program.fastest_layout(render, max_ranks=64)
+    assert layout == Layout(cfg=2, ring=3, ulysses=8)
+    assert program.fastest_layout(render, max_ranks=1) == Layout()
+    fastest = predict(replace(render, layout=layout)).total
+    assert fastest < predict(replace(render, layout=program.fastest_layout(render, max_ranks=8))).total
 
 
 def test_prints_tables_and_writes_the_same_figures(tmp_path, capsys):

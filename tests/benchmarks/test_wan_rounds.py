@@ -10,10 +10,10 @@ import torch
 from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils.flop_counter import FlopCounterMode
 
-from benchmarks.wan_flops import pass_flops
 from benchmarks.wan_models import build_transformer
 from benchmarks.wan_rounds import PARTS, main
-from benchmarks.wan_shapes import MODELS, SIZES, VideoSize
+from benchmarks.wan_shapes import MODELS, SIZES, latent_shape, transformer_config
+from parallel.wan_shapes import VideoSize, pass_flops
 
 PROJECT = Path(__file__).resolve().parents[2]
 CPU = torch.device("cpu")
@@ -119,22 +119,17 @@ def test_wrong_arguments_are_refused(arguments, message, capsys):
 @pytest.mark.parametrize(("height", "width", "num_frames"), [(64, 64, 9), (96, 48, 5)])
 def test_flops_are_those_that_torch_counts(height, width, num_frames):
     shape = MODELS["small"].transformer
-    latents = VideoSize(height=height, width=width, num_frames=num_frames, flow_shift=3.0).latents(shape)
+    size = VideoSize(height=height, width=width, num_frames=num_frames)
     transformer = build_transformer(shape, device=CPU, dtype=torch.float32)
-    text = torch.randn(1, MODELS["small"].num_text_tokens, shape.text_dim)
+    text = torch.randn(1, shape.num_text_tokens, shape.text_width)
     with torch.no_grad(), sdpa_kernel(SDPBackend.MATH), FlopCounterMode(display=False) as counter:
-        transformer(latents.draw_noise(0), torch.tensor([500.0]), text)
-    counted = pass_flops(shape, num_tokens=latents.num_tokens, num_text_tokens=text.shape[1])
-    assert counted.total == counter.get_total_flops()
+        transformer(latent_shape(size).draw_noise(0), torch.tensor([500.0]), text)
+    assert pass_flops(shape, size.num_tokens).total == counter.get_total_flops()
 
 
-def test_a_pass_of_the_14b_at_480p_is_known():
-    shape = MODELS["14b"].transformer
-    num_tokens = SIZES["480p"].latents(shape).num_tokens
-    counted = pass_flops(shape, num_tokens=num_tokens, num_text_tokens=512)
-    assert num_tokens == 32_760
-    assert counted.total == pytest.approx(1.7e15, rel=0.05)
-    assert counted.self_attention / counted.total == pytest.approx(0.5, abs=0.05)
+@pytest.mark.parametrize("size", SIZES.values(), ids=SIZES)
+def test_latents_have_as_many_tokens_as_are_counted(size):
+    assert latent_shape(size).num_tokens == size.num_tokens
 
 
 @pytest.mark.parametrize(("model", "parameters"), [("14b", 14.29e9), ("1.3b", 1.419e9)])
@@ -142,7 +137,7 @@ def test_shapes_are_those_of_the_published_models(model, parameters):
     from diffusers import WanTransformer3DModel
 
     with torch.device("meta"):
-        transformer = WanTransformer3DModel(**MODELS[model].transformer.as_config())
+        transformer = WanTransformer3DModel(**transformer_config(MODELS[model].transformer))
     assert sum(parameter.numel() for parameter in transformer.parameters()) == pytest.approx(parameters, rel=0.005)
 
 

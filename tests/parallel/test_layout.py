@@ -1,5 +1,3 @@
-"""Which degrees a video can be split by, and what is said of the others."""
-
 import subprocess
 import sys
 
@@ -7,62 +5,141 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from parallel.layout import Layout, LayoutError, check_layout, possible_degrees
-
-
-@given(
-    num_heads=st.integers(1, 64),
-    num_tokens=st.integers(1, 100_000),
-    max_ranks=st.integers(1, 64),
+from parallel.layout import (
+    AttentionEngine,
+    Layout,
+    LayoutError,
+    Problem,
+    check_layout,
+    choose_layout,
+    explain,
+    possible_layouts,
+    reasons_against,
+    splits_evenly,
 )
-def test_possible_degrees_are_all_that_divide_heads_and_tokens(num_heads, num_tokens, max_ranks):
-    degrees = possible_degrees(num_heads=num_heads, num_tokens=num_tokens, max_ranks=max_ranks)
-    assert degrees[0] == 1
-    assert degrees == sorted(set(degrees))
-    for degree in range(1, max_ranks + 1):
-        assert (degree in degrees) == (num_heads % degree == 0 and num_tokens % degree == 0)
-    assert degrees[-1] <= max_ranks
+
+WAN_14B_480P = Problem(num_heads=40, num_tokens=32_760)
+WAN_14B_720P = Problem(num_heads=40, num_tokens=75_600)
+WAN_1_3B_480P = Problem(num_heads=12, num_tokens=32_760)
+DEMO = Problem(num_heads=8, num_tokens=180)
+
+PROBLEMS = st.builds(
+    Problem,
+    num_heads=st.integers(1, 48),
+    num_tokens=st.integers(1, 4000),
+    is_guided=st.booleans(),
+    engine=st.sampled_from(AttentionEngine),
+    ranks_per_node=st.sampled_from([1, 2, 4, 8]),
+)
 
 
-@given(num_heads=st.integers(1, 64), num_tokens=st.integers(1, 100_000), ulysses=st.integers(1, 128))
-def test_check_accepts_exactly_the_degrees_that_are_possible(num_heads, num_tokens, ulysses):
-    possible = num_heads % ulysses == 0 and num_tokens % ulysses == 0
-    try:
-        check_layout(Layout(ulysses=ulysses), num_heads=num_heads, num_tokens=num_tokens)
-    except LayoutError as error:
-        assert not possible
-        assert f"parallel.ulysses={ulysses} " in str(error)
-        assert (f"{num_heads} attention heads" in str(error)) == (num_heads % ulysses != 0)
-        assert (f"{num_tokens} tokens" in str(error)) == (num_tokens % ulysses != 0)
-    else:
-        assert possible
+def test_ranks_are_the_product_of_the_degrees():
+    assert Layout(cfg=2, ring=3, ulysses=4).world_size == 24
+    assert Layout(cfg=2, ring=3, ulysses=4).sequence_degree == 12
+    assert Layout().world_size == 1
 
 
-def test_refusal_lists_the_degrees_that_would_do():
-    with pytest.raises(LayoutError) as refused:
-        check_layout(Layout(ulysses=16), num_heads=40, num_tokens=32_760)
-    assert str(refused.value) == (
-        "parallel.ulysses=16 does not divide the model's 40 attention heads nor the video's 32760 tokens; "
-        "possible here: 1, 2, 4, 5, 8, 10, 20"
+def test_a_layout_is_written_without_the_axes_that_do_nothing():
+    assert str(Layout(cfg=2, ring=3, ulysses=4)) == "cfg 2 × ring 3 × ulysses 4"
+    assert str(Layout(ulysses=4)) == "ulysses 4"
+    assert str(Layout()) == "one rank"
+
+
+@pytest.mark.parametrize(
+    ("degrees", "message"),
+    [
+        ({"cfg": 3}, "parallel.cfg=3 must be 1, or 2"),
+        ({"ring": 0}, "parallel.ring=0 must be at least 1"),
+        ({"ulysses": -1}, "parallel.ulysses=-1 must be at least 1"),
+    ],
+)
+def test_a_degree_that_cannot_be_is_named(degrees, message):
+    with pytest.raises(LayoutError, match=message):
+        Layout(**degrees)
+
+
+@pytest.mark.parametrize(
+    ("num_ranks", "problem", "expected"),
+    [
+        (1, WAN_14B_480P, Layout()),
+        (2, WAN_14B_480P, Layout(cfg=2)),
+        (8, WAN_14B_480P, Layout(cfg=2, ulysses=4)),
+        (8, WAN_14B_720P, Layout(cfg=2, ulysses=4)),
+        (16, WAN_14B_480P, Layout(cfg=2, ulysses=8)),
+        (8, WAN_1_3B_480P, Layout(cfg=2, ulysses=4)),
+        (16, WAN_1_3B_480P, Layout(cfg=2, ring=2, ulysses=4)),
+        (7, WAN_14B_480P, Layout(ring=7)),
+        (8, Problem(num_heads=40, num_tokens=32_760, is_guided=False), Layout(ulysses=8)),
+        (48, WAN_14B_720P, Layout(cfg=2, ring=3, ulysses=8)),
+        (4, DEMO, Layout(cfg=2, ulysses=2)),
+    ],
+)
+def test_the_chosen_layout_keeps_branches_apart_and_ulysses_within_a_node(num_ranks, problem, expected):
+    assert choose_layout(num_ranks, problem) == expected
+
+
+def test_a_number_of_ranks_without_a_layout_names_the_nearest_that_have_one():
+    xfuser = Problem(num_heads=8, num_tokens=180, engine=AttentionEngine.XFUSER)
+    with pytest.raises(
+        LayoutError, match=r"no layout of 7 ranks fits.*nearest possible: .*\(6 ranks\), .*\(8 ranks\)"
+    ):
+        choose_layout(7, xfuser)
+
+
+@pytest.mark.parametrize(
+    ("layout", "problem", "reason"),
+    [
+        (Layout(cfg=2), Problem(num_heads=8, num_tokens=180, is_guided=False), "cfg 2 needs two guidance branches"),
+        (Layout(ulysses=3), DEMO, "ulysses 3 does not divide the model's 8 attention heads"),
+        (Layout(ring=2, ulysses=4), DEMO, "180 tokens do not divide into 8 slices, which works with ring or ulysses"),
+        (Layout(ring=181), DEMO, r"fewer tokens \(180\) than slices \(181\)"),
+        (
+            Layout(ulysses=8),
+            Problem(num_heads=8, num_tokens=180, engine=AttentionEngine.XFUSER),
+            "180 tokens do not divide into 8 slices, which only the diffusers engine can do",
+        ),
+    ],
+)
+def test_an_impossible_layout_is_refused_with_the_reason_and_with_possible_ones(layout, problem, reason):
+    with pytest.raises(LayoutError, match=reason) as refusal:
+        check_layout(layout, problem)
+    assert "possible" in str(refusal.value).split(reason[:10])[-1]
+
+
+@pytest.mark.parametrize("layout", [Layout(ulysses=8), Layout(ring=7), Layout(cfg=2, ulysses=8)])
+def test_slices_of_unequal_length_go_with_one_axis_of_the_diffusers_engine(layout):
+    check_layout(layout, DEMO)
+    assert not splits_evenly(layout, DEMO)
+
+
+@given(problem=PROBLEMS, num_ranks=st.integers(1, 64))
+def test_what_is_called_possible_divides_what_it_must(problem, num_ranks):
+    for layout in possible_layouts(num_ranks, problem):
+        assert layout.world_size == num_ranks
+        assert problem.num_heads % layout.ulysses == 0
+        assert layout.cfg == 1 or problem.is_guided
+        assert layout.sequence_degree <= problem.num_tokens
+        if not splits_evenly(layout, problem):
+            assert problem.engine is AttentionEngine.DIFFUSERS
+            assert 1 in (layout.ring, layout.ulysses)
+
+
+@given(problem=PROBLEMS, cfg=st.sampled_from([1, 2]), ring=st.integers(1, 8), ulysses=st.integers(1, 8))
+def test_a_layout_is_possible_or_has_a_reason_against_it(problem, cfg, ring, ulysses):
+    layout = Layout(cfg=cfg, ring=ring, ulysses=ulysses)
+    assert (layout in possible_layouts(layout.world_size, problem)) == (not reasons_against(layout, problem))
+
+
+def test_the_explanation_says_what_each_rank_holds():
+    assert explain(Layout(cfg=2, ring=2, ulysses=4), WAN_14B_480P) == (
+        "the two guidance branches on 8 ranks each; 4095 of 32760 tokens a rank; 10 of 40 heads a rank in "
+        "self-attention; keys and values gathered from 2 ranks"
     )
-
-
-@pytest.mark.parametrize("degree", [0, -1, -8])
-def test_degree_below_one_is_refused(degree):
-    with pytest.raises(LayoutError, match=f"parallel.ulysses={degree} must be at least 1"):
-        Layout(ulysses=degree)
-
-
-def test_ranks_of_a_gang_are_the_ulysses_degree():
-    assert [Layout(ulysses=degree).world_size for degree in (1, 2, 8)] == [1, 2, 8]
-    assert Layout() == Layout(ulysses=1)
+    assert explain(Layout(ulysses=8), DEMO).startswith("22 or one more of 180 tokens a rank")
+    assert "across nodes" in explain(Layout(ulysses=20), WAN_14B_480P)
+    assert explain(Layout(), DEMO) == "everything on one rank"
 
 
 def test_layouts_are_checked_without_torch():
-    imported = subprocess.run(
-        [sys.executable, "-c", "import parallel.layout, sys; print('torch' in sys.modules)"],
-        capture_output=True,
-        text=True,
-        check=True,
-    )
-    assert imported.stdout.strip() == "False"
+    program = "import sys, parallel.layout; sys.exit('torch' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", program], check=False).returncode == 0

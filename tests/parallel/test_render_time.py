@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 from torch.utils.flop_counter import FlopCounterMode
 
 from parallel.hardware import A800, A800_NODES, H20, H100, H200, HOPPER_NODES, Chip, Network
-from parallel.render_case import Assumptions, Render, Rounds, Split, possible_splits
+from parallel.layout import Layout
+from parallel.render_case import Assumptions, Render, Rounds, even_layouts
 from parallel.render_time import (
     fitted_efficiency,
     gather_bytes,
@@ -25,7 +26,7 @@ from parallel.render_time import (
 )
 from parallel.wan_shapes import SIZE_480P, SIZE_720P, WAN_1_3B, WAN_14B, VideoSize, WanShape, pass_flops
 
-SPLITS = (1, 2, 4, 7, 8, 16, 24, 48)
+WORLD_SIZES = (1, 2, 4, 7, 8, 16, 24, 48)
 BASE = Render(model=WAN_14B, size=SIZE_720P, chip=H100, network=HOPPER_NODES)
 
 
@@ -33,14 +34,15 @@ BASE = Render(model=WAN_14B, size=SIZE_720P, chip=H100, network=HOPPER_NODES)
 def renders(draw: st.DrawFn) -> Render:
     """Any video that can be rendered: model, size, chip, gang, plan and assumptions."""
     model, size = draw(st.sampled_from((WAN_14B, WAN_1_3B))), draw(st.sampled_from((SIZE_480P, SIZE_720P)))
-    splits = [split for num_ranks in SPLITS for split in possible_splits(model, size, num_ranks=num_ranks)]
+    problem = replace(BASE, model=model, size=size).problem
+    layouts = [layout for world_size in WORLD_SIZES for layout in even_layouts(world_size, problem)]
     num_steps = draw(st.integers(1, 60))
     return Render(
         model=model,
         size=size,
         chip=draw(st.sampled_from((H100, H200, A800, H20))),
         network=draw(st.sampled_from((HOPPER_NODES, A800_NODES))),
-        split=draw(st.sampled_from(splits)),
+        layout=draw(st.sampled_from(layouts)),
         rounds=Rounds(num_steps=num_steps, num_full=draw(st.integers(1, num_steps))),
         assumptions=Assumptions(
             efficiency=draw(st.floats(0.05, 1)), overlap=draw(st.floats(0, 1)), decode_ranks=draw(st.integers(1, 8))
@@ -97,25 +99,25 @@ def test_only_what_belongs_to_tokens_is_shared_out(num_tokens, shards):
 
 def test_bytes_of_ulysses_and_ring_at_720p():
     token = 5120 * 2
-    on_eight = replace(BASE, split=Split(ulysses=8))
+    on_eight = replace(BASE, layout=Layout(ulysses=8))
     assert ulysses_bytes(on_eight) == 4 * 9_450 * token * 7 / 8
     assert ring_bytes(on_eight) == 0
-    on_rings = replace(BASE, split=Split(cfg=2, ring=3, ulysses=8))
+    on_rings = replace(BASE, layout=Layout(cfg=2, ring=3, ulysses=8))
     assert ulysses_bytes(on_rings) == 4 * 3_150 * token * 7 / 8
     assert ring_bytes(on_rings) == 2 * 2 * (75_600 // 3) * token / 8  # K and V of two others, an eighth of the heads
 
 
 def test_bytes_outside_the_blocks_are_64_values_a_token():
-    on_eight = replace(BASE, split=Split(ulysses=8))
+    on_eight = replace(BASE, layout=Layout(ulysses=8))
     assert gather_bytes(on_eight) == 7 * 9_450 * 64 * (4 + 2 + 2)
     assert guidance_bytes(on_eight) == 0
-    on_branches = replace(BASE, split=Split(cfg=2, ulysses=4))
+    on_branches = replace(BASE, layout=Layout(cfg=2, ulysses=4))
     assert gather_bytes(on_branches) == 3 * 18_900 * 64 * (4 + 2)
     assert guidance_bytes(on_branches) == 18_900 * 64 * 2
 
 
 def test_wire_seconds_of_one_full_round_on_eight():
-    render = replace(BASE, split=Split(ulysses=8), rounds=Rounds(num_steps=1, num_full=1))
+    render = replace(BASE, layout=Layout(ulysses=8), rounds=Rounds(num_steps=1, num_full=1))
     blocks = 2 * 40
     collectives = blocks * 4 + 3
     num_bytes = blocks * ulysses_bytes(render) + gather_bytes(render)
@@ -131,9 +133,9 @@ def test_groups_within_a_node_are_faster_than_across():
 def test_forecast_rounds_are_silent_but_for_the_guidance_exchange():
     full = {}
     for cfg in (1, 2):
-        split = Split(cfg=cfg, ulysses=4)
+        layout = Layout(cfg=cfg, ulysses=4)
         alone, forecast = (
-            predict(replace(BASE, split=split, rounds=Rounds(num_steps=steps, num_full=10))).wire
+            predict(replace(BASE, layout=layout, rounds=Rounds(num_steps=steps, num_full=10))).wire
             for steps in (10, 50)
         )
         full[cfg] = (forecast - alone) / 40
@@ -162,7 +164,7 @@ def test_no_part_is_negative_and_the_largest_dominates(render):
 @given(render=renders())
 def test_nothing_beats_the_peak_of_all_its_gpus(render):
     flops = 2 * pass_flops(render.model, render.size.num_tokens).total * render.rounds.num_full
-    assert predict(render).total >= flops / (render.chip.peak_flops * render.split.num_ranks)
+    assert predict(render).total >= flops / (render.chip.peak_flops * render.layout.world_size)
 
 
 @given(render=renders(), factor=st.floats(1, 100), field=st.sampled_from(("node_bytes", "across_bytes")))
@@ -180,14 +182,14 @@ def test_a_faster_chip_is_never_slower(render, factor):
 
 @given(render=renders(), data=st.data())
 def test_more_ranks_never_make_the_arithmetic_slower(render, data):
-    splits = [split for count in SPLITS for split in possible_splits(render.model, render.size, num_ranks=count)]
-    split = render.split
+    layouts = [layout for world_size in WORLD_SIZES for layout in even_layouts(world_size, render.problem)]
+    layout = render.layout
     larger = [
         other
-        for other in splits
-        if other.cfg >= split.cfg and other.ring >= split.ring and other.ulysses >= split.ulysses
+        for other in layouts
+        if other.cfg >= layout.cfg and other.ring >= layout.ring and other.ulysses >= layout.ulysses
     ]
-    wider = replace(render, split=data.draw(st.sampled_from(larger)))
+    wider = replace(render, layout=data.draw(st.sampled_from(larger)))
     assert predict(wider).compute <= predict(render).compute * (1 + 1e-12)
     assert predict(wider).forecast <= predict(render).forecast * (1 + 1e-12)
 
@@ -200,7 +202,7 @@ def test_forecasts_are_never_slower_and_never_better_than_ideal(render):
 
 @given(render=renders())
 def test_one_rank_sends_nothing(render):
-    assert predict(replace(render, split=Split())).wire == 0
+    assert predict(replace(render, layout=Layout())).wire == 0
 
 
 @given(render=renders())
@@ -223,10 +225,10 @@ def test_a_fitted_efficiency_gives_the_seconds_it_was_fitted_to(render, seconds)
 @given(render=renders(), seconds=st.floats(0.1, 1000))
 def test_a_measured_full_round_is_taken_as_it_is(render, seconds):
     measured = Assumptions(measured_full_round_seconds=seconds)
-    alone = predict(replace(render, split=Split(), assumptions=measured))
+    alone = predict(replace(render, layout=Layout(), assumptions=measured))
     assert alone.compute == pytest.approx(render.rounds.num_full * seconds)
     on_gang = predict(replace(render, assumptions=measured))
-    assert alone.compute / render.split.num_ranks <= on_gang.compute * (1 + 1e-12)
+    assert alone.compute / render.layout.world_size <= on_gang.compute * (1 + 1e-12)
 
 
 def test_decoding_on_several_ranks_is_shared_out():
@@ -236,29 +238,29 @@ def test_decoding_on_several_ranks_is_shared_out():
 
 
 @given(num_ranks=st.integers(1, 128), model=st.sampled_from((WAN_14B, WAN_1_3B)), small=st.booleans())
-def test_possible_splits_are_accepted_and_stay_in_their_node(num_ranks, model, small):
+def test_even_layouts_are_accepted_and_stay_in_their_node(num_ranks, model, small):
     size = SIZE_480P if small else SIZE_720P
-    splits = possible_splits(model, size, num_ranks=num_ranks)
-    for split in splits:
-        assert (
-            Render(model=model, size=size, chip=H100, network=HOPPER_NODES, split=split).split.num_ranks == num_ranks
-        )
-        assert 8 % split.ulysses == 0
-    assert len(splits) == len({str(split) for split in splits})
+    render = replace(BASE, model=model, size=size)
+    layouts = even_layouts(num_ranks, render.problem)
+    for layout in layouts:
+        assert replace(render, layout=layout).layout.world_size == num_ranks
+        assert 8 % layout.ulysses == 0
+    assert len(layouts) == len(set(layouts))
 
 
 def test_no_gang_of_64_divides_the_tokens():
     for size in (SIZE_480P, SIZE_720P):
-        assert possible_splits(WAN_14B, size, num_ranks=64) == []
-        assert Split(cfg=2, ring=3, ulysses=8) in possible_splits(WAN_14B, size, num_ranks=48)
+        problem = replace(BASE, size=size).problem
+        assert even_layouts(64, problem) == []
+        assert Layout(cfg=2, ring=3, ulysses=8) in even_layouts(48, problem)
 
 
 @pytest.mark.parametrize(
     ("make", "message"),
     [
-        (lambda: Split(cfg=3), "cfg=3 must be 1 or 2"),
-        (lambda: Split(ring=0), "ring=0 must be at least 1"),
-        (lambda: Split(ulysses=-1), "ulysses=-1 must be at least 1"),
+        (lambda: Layout(cfg=3), "cfg=3 must be 1, or 2"),
+        (lambda: Layout(ring=0), "ring=0 must be at least 1"),
+        (lambda: Layout(ulysses=-1), "ulysses=-1 must be at least 1"),
         (lambda: Rounds(num_full=51), "num_full=51 must be 1 to num_steps=50"),
         (lambda: Rounds(num_full=0), "num_full=0 must be 1 to num_steps=50"),
         (lambda: Rounds(num_full=14, num_snapshots=15), "num_snapshots=15 must be 1 to num_full=14"),
@@ -270,8 +272,14 @@ def test_no_gang_of_64_divides_the_tokens():
         (lambda: Assumptions(text_seconds=-1), "text_seconds=-1 must be at least 0"),
         (lambda: Assumptions(measured_full_round_seconds=0), "measured_full_round_seconds=0 must be above 0"),
         (lambda: Assumptions(measured_full_round_seconds=9, efficiency=0.5), "efficiency=0.5 must be left at 1"),
-        (lambda: replace(BASE, split=Split(ulysses=16)), "ulysses=16 does not divide the 40 attention heads"),
-        (lambda: replace(BASE, split=Split(ring=32)), "ring × ulysses=32 does not divide the 75600 tokens"),
+        (
+            lambda: replace(BASE, layout=Layout(ulysses=16)),
+            "ulysses 16 does not divide the model's 40 attention heads",
+        ),
+        (
+            lambda: replace(BASE, layout=Layout(ring=32)),
+            "ring 32 does not divide the video's 75600 tokens into 32 equal slices",
+        ),
         (lambda: replace(H100, matmul_flops=1e15), "matmul_flops=1000000000000000.0 must be at most peak_flops"),
         (lambda: replace(HOPPER_NODES, node_bytes=0), "node_bytes=0 of NVLink 4 .* must be above 0"),
         (lambda: VideoSize(num_frames=80, height=480, width=832), "num_frames=80 must be 4k"),

@@ -5,7 +5,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from parallel.layout import Layout, LayoutError
+from parallel.layout import Layout
 from parallel.token_group import TokenGroup
 
 WORLD_SIZES = (1, 2, 4)
@@ -44,9 +44,8 @@ def test_every_rank_learns_the_largest_value(on_ranks, world_size):
 
 
 @pytest.mark.parametrize("world_size", [2, 4])
-def test_tokens_that_do_not_divide_are_refused_on_every_rank(on_ranks, world_size):
-    expected = f"{NUM_TOKENS - 1} tokens do not divide by the {world_size} ranks of ulysses {world_size}"
-    assert [result["odd_tokens"] for result in on_ranks[world_size]] == [expected] * world_size
+def test_slices_of_unequal_length_are_gathered_whole_on_every_rank(on_ranks, world_size):
+    assert all(torch.equal(result["uneven"], TOKENS[:, 1:]) for result in on_ranks[world_size])
 
 
 @pytest.mark.parametrize("world_size", WORLD_SIZES)
@@ -64,11 +63,17 @@ def test_slices_of_any_shape_put_together_are_the_whole(ranks, tokens_each, batc
     assert torch.equal(torch.cat(slices, dim=1), tokens)
 
 
-@given(ranks=st.integers(2, 8), num_tokens=st.integers(1, 60))
-def test_slice_refuses_exactly_what_does_not_divide(ranks, num_tokens):
-    group = TokenGroup(layout=Layout(ulysses=ranks), rank=ranks - 1)
-    if num_tokens % ranks:
-        with pytest.raises(LayoutError, match=f"{num_tokens} tokens"):
-            group.slice(torch.zeros(1, num_tokens, 1))
-    else:
-        assert group.slice(torch.zeros(1, num_tokens, 1)).shape[1] == num_tokens // ranks
+@given(ranks=st.integers(1, 8), num_tokens=st.integers(8, 60))
+def test_slices_differ_by_one_token_at_most_and_are_in_order(ranks, num_tokens):
+    tokens = torch.arange(num_tokens).reshape(1, num_tokens, 1)
+    slices = [TokenGroup(layout=Layout(ulysses=ranks), rank=rank).slice(tokens) for rank in range(ranks)]
+    lengths = {piece.shape[1] for piece in slices}
+    assert max(lengths) - min(lengths) <= 1
+    assert torch.equal(torch.cat(slices, dim=1), tokens)
+
+
+def test_the_two_guidance_branches_hold_the_same_slices():
+    groups = [TokenGroup(layout=Layout(cfg=2, ring=2, ulysses=2), rank=rank) for rank in range(8)]
+    assert [group.branch_index for group in groups] == [0, 0, 0, 0, 1, 1, 1, 1]
+    assert [group.sequence_rank for group in groups] == [0, 1, 2, 3, 0, 1, 2, 3]
+    assert TokenGroup(layout=Layout(ulysses=2), rank=1).branch_index is None

@@ -7,7 +7,7 @@ from diffusers import WanTransformer3DModel
 from parallel.apply import apply_sequence_parallel
 from parallel.layout import Layout, LayoutError
 from parallel.process_group import check_world
-from parallel.token_group import TokenGroup
+from parallel.token_group import TokenGroup, join_token_group
 
 NUM_TOKENS = 16
 CPU = torch.device("cpu")
@@ -23,17 +23,17 @@ def message_of(kind: type[Exception], function, *arguments, **keywords) -> str:
 
 
 def use_token_group(rank: int, world_size: int) -> dict:
-    group = TokenGroup(layout=Layout(ulysses=world_size), rank=rank)
+    group = join_token_group(Layout(ulysses=world_size), rank=rank, device_type="cpu")
     tokens = torch.arange(2 * NUM_TOKENS * 3, dtype=torch.float32).reshape(2, NUM_TOKENS, 3)
     embeds = torch.linspace(-1, 1, 12).reshape(1, 4, 3).to(torch.bfloat16)
     piece = group.slice(tokens)
     return {
         "slice": piece.clone(),
-        "gathered": group.gather(piece),
-        "gathered_bfloat16": group.gather(piece.to(torch.bfloat16)),
+        "gathered": group.gather(piece, NUM_TOKENS),
+        "gathered_bfloat16": group.gather(piece.to(torch.bfloat16), NUM_TOKENS),
         "broadcast": group.broadcast(embeds.mT if rank == 0 else None, CPU),
         "largest": group.largest(10 * (rank + 1), CPU),
-        "odd_tokens": message_of(LayoutError, group.slice, torch.zeros(1, NUM_TOKENS - 1, 3)),
+        "uneven": group.gather(group.slice(tokens[:, 1:]), NUM_TOKENS - 1),
         "world_size": dist.get_world_size() if dist.is_initialized() else 1,
         "wrong_world": message_of(ValueError, check_world, Layout(ulysses=world_size + 1)),
     }
@@ -83,7 +83,7 @@ def _forward(transformer: WanTransformer3DModel, group: TokenGroup) -> dict:
         return_dict=False,
     )[0]
     [features_BSW] = features
-    return {"output": output, "features": features_BSW, "gathered_features": group.gather(features_BSW)}
+    return {"output": output, "features": features_BSW, "gathered_features": group.gather(features_BSW, NUM_TOKENS)}
 
 
 def do_everything(rank: int, world_size: int) -> dict:
