@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from orchestrator.decode import decode_latents
 from orchestrator.engine import Engine
-from orchestrator.loading import load_scheduler, load_text_encoder, load_transformer, load_vae, vae_scales
+from orchestrator.loading import load_scheduler, load_text_encoder, load_transformer, load_vae
 from orchestrator.project import PROJECT
 from orchestrator.request import Request
 from parallel.apply import apply_sequence_parallel
@@ -54,13 +54,12 @@ class DemoModel:
     def __init__(self) -> None:
         device = torch.device("cpu")
         transformer = load_transformer(FOLDER, device=device, dtype=torch.float32)
-        spatial_scale, temporal_scale = vae_scales(FOLDER)
         self._engine = Engine(
             transformer=transformer,
             scheduler=load_scheduler(FOLDER),
             token_group=apply_sequence_parallel(transformer, Layout(), rank=0),
-            spatial_scale=spatial_scale,
-            temporal_scale=temporal_scale,
+            spatial_scale=8,
+            temporal_scale=4,
         )
         self._vae = load_vae(FOLDER, device=device)
         self._text = load_text_encoder(

@@ -38,6 +38,11 @@ class VideoFolder:
         return self.root / "video.json"
 
     @property
+    def latents(self) -> Path:
+        """Finished latents; there between denoising and publishing only."""
+        return self.root / "latents.safetensors"
+
+    @property
     def is_done(self) -> bool:
         """Whether every file is there, whole."""
         return self.sidecar.is_file() and self.video.is_file()
@@ -64,11 +69,19 @@ class RunFolder:
             raise ValueError(f"video id {video_id!r} is not made of hexadecimal digits")
         return VideoFolder(self.root / video_id)
 
+    @property
+    def embeddings(self) -> Path:
+        """The folder of prompt embeddings."""
+        return self.root / ".embeddings"
+
     def check_writable(self) -> None:
         """Raises BadInput where the folder cannot be made or written; leaves nothing behind."""
         existing = self.root
-        while not existing.exists() and existing != existing.parent:
-            existing = existing.parent
+        try:
+            while not existing.exists() and existing != existing.parent:
+                existing = existing.parent
+        except OSError as error:
+            raise BadInput(f"output={self.root} cannot be a folder: {error.strerror}") from error
         if not existing.is_dir():
             raise BadInput(f"output={self.root} cannot be made: {existing} is not a folder")
         if not os.access(existing, os.W_OK | os.X_OK):

@@ -30,6 +30,8 @@ class ModelConfig:
     """Dtype of the transformer and text encoder: float32, bfloat16 or float16. The autoencoder is always float32."""
     max_sequence_length: int = 512
     """Text tokens that a prompt is padded or cut to."""
+    text_device: str = "auto"
+    """Where prompts are encoded: cpu, cuda, or auto (rank 0's device). The encoder is let go before rendering."""
     needs_gpu: bool = True
     """Whether rendering on the CPU is refused, as it would take days."""
     max_pixels: int = 1280 * 720
@@ -65,6 +67,16 @@ class DenoiseConfig:
 
 
 @dataclass(kw_only=True, slots=True)
+class DecodeConfig:
+    """How latents become frames."""
+
+    parallel: bool = False
+    """All ranks of the gang decode bands of rows together; else rank 0 alone. Frames differ by rounding (1e-6)."""
+    tiling: bool = False
+    """Decode overlapping tiles one by one: little memory whatever the size, but other pixels near their edges."""
+
+
+@dataclass(kw_only=True, slots=True)
 class ForecastConfig:
     """The forecaster; see `spectrum.ForecastSettings`."""
 
@@ -88,10 +100,23 @@ class ForecastConfig:
 
 @dataclass(kw_only=True, slots=True)
 class ParallelConfig:
-    """How the ranks of a gang split one video."""
+    """How the ranks of a gang split one video.
 
+    Degrees that are null are 1 where another degree is given, and are chosen where none is.
+    """
+
+    ranks: int | None = None
+    """Ranks of a gang; null: the product of the degrees, or as many GPUs of a node as there are for each gang."""
+    cfg: int | None = None
+    """2 gives each guidance branch its own half of the ranks; 1 runs both on all."""
+    ring: int | None = None
+    """Ring degree: ranks that gather each other's keys and values in self-attention."""
     ulysses: int | None = None
-    """Ranks of one gang; null takes as many GPUs of a node as divide the model's heads and the video's tokens."""
+    """Ulysses degree: ranks that trade tokens for heads in self-attention; must divide the heads."""
+    engine: str = "diffusers"
+    """Whose code computes self-attention: diffusers, or xfuser."""
+    shard_blocks: bool = False
+    """Keep 1/n of each block's weights on a rank and gather them when it runs: where a GPU cannot hold the model."""
 
 
 @dataclass(kw_only=True, slots=True)
@@ -121,6 +146,7 @@ class LaunchConfig:
     video: VideoConfig = field(default_factory=VideoConfig)
     denoise: DenoiseConfig = field(default_factory=DenoiseConfig)
     forecast: ForecastConfig = field(default_factory=ForecastConfig)
+    decode: DecodeConfig = field(default_factory=DecodeConfig)
     parallel: ParallelConfig = field(default_factory=ParallelConfig)
     cluster: ClusterConfig = field(default_factory=ClusterConfig)
     prompt: str | None = None

@@ -8,16 +8,19 @@ from numpy.typing import NDArray
 
 
 @torch.no_grad()
-def decode_latents(vae: AutoencoderKLWan, latents_BCFHW: torch.Tensor) -> NDArray[np.uint8]:
+def decode_latents(vae: AutoencoderKLWan, latents_BCFHW: torch.Tensor, *, tiling: bool = False) -> NDArray[np.uint8]:
     """Frames of one video.
 
     Args:
         vae: with the mean and deviation of its latents in its configuration.
         latents_BCFHW: one video's normalised latents, (1, C, F, H, W).
+        tiling: decode overlapping tiles of 256 pixels one by one and blend them. Memory no longer grows with height
+            and width; pixels near the tiles' edges change.
 
     Returns:
         (frames, height, width, 3), 0 to 255.
     """
+    vae.enable_tiling() if tiling else vae.disable_tiling()
     latents = latents_BCFHW.to(vae.device, vae.dtype)
     mean, deviation = (
         torch.tensor(values).view(1, vae.config.z_dim, 1, 1, 1).to(latents.device, latents.dtype)

@@ -1,7 +1,7 @@
 """A picture of a whole video: a row of its frames with the prompt above."""
 
+from collections.abc import Iterator
 from pathlib import Path
-from textwrap import wrap
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,8 +12,11 @@ _FRAME_HEIGHT = 192
 _MARGIN = 12
 _FONT_SIZE = 17
 _LINES = 3
+_ELLIPSIS = " …"
 _BACKGROUND = (250, 250, 250)
 _INK = (25, 25, 25)
+
+Font = ImageFont.FreeTypeFont | ImageFont.ImageFont
 
 
 def write_filmstrip(path: Path, frames_FHWC: NDArray[np.uint8], *, prompt: str) -> None:
@@ -24,7 +27,7 @@ def write_filmstrip(path: Path, frames_FHWC: NDArray[np.uint8], *, prompt: str) 
     """
     strip = _row_of_frames(frames_FHWC)
     font = ImageFont.load_default(_FONT_SIZE)
-    lines = _wrapped(prompt, columns=int((strip.width - 2 * _MARGIN) / (0.5 * _FONT_SIZE)))
+    lines = _wrapped(prompt, font, width=strip.width - 2 * _MARGIN)
     line_height = _FONT_SIZE + 6
     top = _MARGIN + line_height * len(lines)
     sheet = Image.new("RGB", (strip.width, top + _MARGIN + strip.height), _BACKGROUND)
@@ -48,8 +51,30 @@ def _row_of_frames(frames_FHWC: NDArray[np.uint8]) -> Image.Image:
     return row
 
 
-def _wrapped(prompt: str, *, columns: int) -> list[str]:
-    lines = wrap(prompt, width=max(columns, 20), break_long_words=True) or [""]
-    if len(lines) <= _LINES:
-        return lines
-    return [*lines[: _LINES - 1], lines[_LINES - 1][: columns - 2] + " …"]
+def _wrapped(prompt: str, font: Font, *, width: int) -> list[str]:
+    """The prompt in at most `_LINES` lines of at most `width` pixels, broken between words where that is possible."""
+    lines = [""]
+    for word in prompt.split():
+        for part in _parts(word, font, width=width):
+            longer = f"{lines[-1]} {part}".strip()
+            if font.getlength(longer) <= width:
+                lines[-1] = longer
+            else:
+                lines.append(part)
+        if len(lines) > _LINES:
+            last = lines[_LINES - 1]
+            while last and font.getlength(last + _ELLIPSIS) > width:
+                last = last[:-1]
+            return [*lines[: _LINES - 1], last + _ELLIPSIS]
+    return lines
+
+
+def _parts(word: str, font: Font, *, width: int) -> Iterator[str]:
+    """The word, cut where it alone is wider than a line."""
+    part = ""
+    for sign in word:
+        if part and font.getlength(part + sign) > width:
+            yield part
+            part = ""
+        part += sign
+    yield part

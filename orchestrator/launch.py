@@ -5,12 +5,8 @@ Exit status: 0 done, 1 failed, 2 bad input, 130 interrupted.
 
 import logging
 import os
-import signal
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
 from time import monotonic
-from types import FrameType
 
 import hydra
 from hydra.core.config_store import ConfigStore
@@ -21,6 +17,7 @@ from rich.console import Console
 from orchestrator.config import LaunchConfig
 from orchestrator.errors import BadInput, OrchestratorError
 from orchestrator.literal_arguments import protect, register
+from orchestrator.termination import terminated_like_interrupted
 
 LOG_WIDTH = 200
 """Columns of what is printed where there is no terminal."""
@@ -77,7 +74,7 @@ def _launch(composed: DictConfig, console: Console) -> int:
     begin = monotonic()
     from orchestrator.run import run_plan  # noqa: PLC0415
 
-    with _terminated_like_interrupted():
+    with terminated_like_interrupted():
         run_plan(plan, console=console, is_first_rank=rank == 0)
     if rank == 0:
         from orchestrator.summary import print_summary  # noqa: PLC0415
@@ -93,20 +90,6 @@ def _to_config(composed: DictConfig) -> LaunchConfig:
         raise BadInput(f"{error.full_key} is not set") from error
     assert isinstance(config, LaunchConfig)
     return config
-
-
-@contextmanager
-def _terminated_like_interrupted() -> Iterator[None]:
-    """Let SIGTERM end the launch as Ctrl-C does, with everything that it has started."""
-
-    def interrupt(_signal: int, _frame: FrameType | None) -> None:
-        raise KeyboardInterrupt
-
-    previous = signal.signal(signal.SIGTERM, interrupt)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGTERM, previous)
 
 
 if __name__ == "__main__":

@@ -10,10 +10,18 @@ from orchestrator.artifacts import RunFolder
 from orchestrator.config import ClusterConfig, ForecastConfig, LaunchConfig, ModelConfig, VideoConfig
 from orchestrator.devices import count_cpus, count_gpus
 from orchestrator.errors import BadInput
-from orchestrator.model_folder import find_model, model_fingerprint, transformer_heads
+from orchestrator.model_folder import autoencoder_config, find_model, model_fingerprint, transformer_heads
 from orchestrator.prompts import read_prompts
 from orchestrator.request import Request, content_hash, video_id
-from parallel.layout import Layout, LayoutError, check_layout, possible_degrees
+from parallel.layout import (
+    AttentionEngine,
+    Layout,
+    LayoutError,
+    Problem,
+    check_layout,
+    choose_layout,
+)
+from parallel.vae import DecodeError, check_parallel_decode
 from spectrum import ForecastSettings, Method
 
 SPATIAL_MULTIPLE = 16
@@ -54,6 +62,8 @@ class ModelSpec:
     fingerprint: str
     dtype: DType
     max_sequence_length: int
+    text_device: Device
+    """Where prompts are encoded."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -77,6 +87,10 @@ class LaunchPlan:
     """By video id, in the order of the batch."""
     model: ModelSpec
     layout: Layout
+    problem: Problem
+    """What the layout was chosen for."""
+    shard_blocks: bool
+    decode_parallel: bool
     cluster: ClusterSpec
     run_folder: RunFolder
     dry_run: bool
@@ -101,8 +115,8 @@ def plan_launch(config: LaunchConfig, *, torchrun_world_size: int = 1) -> Launch
     kind = _choice(ClusterKind, config.cluster.kind, "cluster.kind")
     device = _device(config.cluster, config.model)
     _check_cluster(config.cluster, kind)
-    model = _model_spec(config.model)
-    layout = _layout(config, kind, device, model, torchrun_world_size)
+    model = _model_spec(config.model, device)
+    layout = _layout(config, kind, device, torchrun_world_size)
     _check_room(config.cluster, kind, device, layout)
     requests = {}
     for prompt in prompts:
@@ -114,6 +128,9 @@ def plan_launch(config: LaunchConfig, *, torchrun_world_size: int = 1) -> Launch
         requests=requests,
         model=model,
         layout=layout,
+        problem=_problem(config),
+        shard_blocks=config.parallel.shard_blocks and layout.world_size > 1,
+        decode_parallel=_decode_parallel(config, layout, model),
         cluster=ClusterSpec(
             kind=kind,
             address=config.cluster.address,
@@ -146,6 +163,7 @@ def _request(config: LaunchConfig, forecast: ForecastSettings, prompt: str) -> R
         guidance_scale=config.denoise.guidance_scale,
         flow_shift=config.denoise.flow_shift,
         forecast=forecast,
+        decode_tiling=config.decode.tiling,
     )
 
 
@@ -223,7 +241,7 @@ def _check_cluster(cluster: ClusterConfig, kind: ClusterKind) -> None:
         raise BadInput(f"cluster.object_store_mb={cluster.object_store_mb} must be at least 80")
 
 
-def _model_spec(config: ModelConfig) -> ModelSpec:
+def _model_spec(config: ModelConfig, device: Device) -> ModelSpec:
     dtype = _choice(DType, config.dtype, "model.dtype")
     folder = find_model(config.path)
     heads = transformer_heads(folder)
@@ -235,34 +253,93 @@ def _model_spec(config: ModelConfig) -> ModelSpec:
     return ModelSpec(
         name=config.name,
         folder=folder,
-        fingerprint=model_fingerprint(folder),
+        fingerprint=content_hash([model_fingerprint(folder), config.max_sequence_length]),
         dtype=dtype,
         max_sequence_length=config.max_sequence_length,
+        text_device=_text_device(config, device),
     )
 
 
-def _layout(
-    config: LaunchConfig, kind: ClusterKind, device: Device, model: ModelSpec, torchrun_world_size: int
-) -> Layout:
-    heads, tokens = config.model.num_attention_heads, num_tokens(config.video)
-    degree = config.parallel.ulysses
-    if degree is None and kind is ClusterKind.NONE:
-        degree = torchrun_world_size
-    if degree is None:
-        most = (count_gpus() or 1) if device is Device.CUDA else 1
-        degree = possible_degrees(num_heads=heads, num_tokens=tokens, max_ranks=most)[-1]
+def _text_device(config: ModelConfig, device: Device) -> Device:
+    if config.text_device == "auto":
+        return device
+    chosen = _choice(Device, config.text_device, "model.text_device", also=("auto",))
+    if chosen is Device.CUDA and device is Device.CPU:
+        raise BadInput("model.text_device=cuda but the ranks run on the CPU (cluster.device)")
+    return chosen
+
+
+def _problem(config: LaunchConfig) -> Problem:
+    return Problem(
+        num_heads=config.model.num_attention_heads,
+        num_tokens=num_tokens(config.video),
+        is_guided=config.denoise.guidance_scale > 1,
+        engine=_choice(AttentionEngine, config.parallel.engine, "parallel.engine"),
+    )
+
+
+def _layout(config: LaunchConfig, kind: ClusterKind, device: Device, torchrun_world_size: int) -> Layout:
+    problem, parallel = _problem(config), config.parallel
+    degrees = {"cfg": parallel.cfg, "ring": parallel.ring, "ulysses": parallel.ulysses}
+    given = {name: degree for name, degree in degrees.items() if degree is not None}
+    if parallel.ranks is not None and parallel.ranks < 1:
+        raise BadInput(f"parallel.ranks={parallel.ranks} must be at least 1")
     try:
-        layout = Layout(ulysses=degree)
-        check_layout(layout, num_heads=heads, num_tokens=tokens)
+        if given:
+            layout = Layout(**given)
+            _check_given(layout, given, problem)
+        else:
+            layout = choose_layout(
+                parallel.ranks or _ranks_at_hand(config, kind, device, torchrun_world_size), problem
+            )
     except LayoutError as error:
         raise BadInput(str(error)) from error
+    if parallel.ranks not in (None, layout.world_size):
+        raise BadInput(f"parallel.ranks={parallel.ranks} is not the {layout.world_size} ranks of the layout {layout}")
     if kind is ClusterKind.NONE and layout.world_size != torchrun_world_size:
         raise BadInput(
-            f"parallel.ulysses={degree} does not fit cluster=none with {torchrun_world_size} "
-            f"process{'es' if torchrun_world_size > 1 else ''}: set parallel.ulysses=null, or start the ranks with "
-            f"torchrun --nproc-per-node={degree} -m orchestrator.launch …"
+            f"{_fields(given)}: the layout {layout} does not fit cluster=none with {torchrun_world_size} "
+            f"process{'es' if torchrun_world_size > 1 else ''}; leave the degrees null, or start the ranks with "
+            f"torchrun --nproc-per-node={layout.world_size} -m orchestrator.launch …"
         )
     return layout
+
+
+def _check_given(layout: Layout, given: dict[str, int], problem: Problem) -> None:
+    try:
+        check_layout(layout, problem)
+    except LayoutError as error:
+        raise BadInput(f"{_fields(given)}: {error}") from error
+
+
+def _fields(given: dict[str, int]) -> str:
+    return " ".join(f"parallel.{name}={degree}" for name, degree in given.items()) or "parallel"
+
+
+def _ranks_at_hand(config: LaunchConfig, kind: ClusterKind, device: Device, torchrun_world_size: int) -> int:
+    """Ranks for a gang where nothing was said of them."""
+    if kind is ClusterKind.NONE:
+        return torchrun_world_size
+    if device is Device.CPU:
+        return 1
+    return max(count_gpus() // config.cluster.num_gangs, 1)
+
+
+def _decode_parallel(config: LaunchConfig, layout: Layout, model: ModelSpec) -> bool:
+    if not config.decode.parallel or layout.world_size == 1:
+        return False
+    if config.decode.tiling:
+        raise BadInput("decode.parallel and decode.tiling are both true: choose one of them")
+    autoencoder = autoencoder_config(model.folder)
+    try:
+        check_parallel_decode(
+            latent_rows=config.video.height // autoencoder.get("scale_factor_spatial", 8),
+            num_ranks=layout.world_size,
+            patch_size=autoencoder.get("patch_size"),
+        )
+    except DecodeError as error:
+        raise BadInput(f"decode.parallel=true is impossible here: {error}") from error
+    return True
 
 
 def _check_room(cluster: ClusterConfig, kind: ClusterKind, device: Device, layout: Layout) -> None:
@@ -272,14 +349,14 @@ def _check_room(cluster: ClusterConfig, kind: ClusterKind, device: Device, layou
     num_gpus = count_gpus()
     if device is Device.CUDA and ranks > num_gpus:
         raise BadInput(
-            f"parallel.ulysses={layout.ulysses} × cluster.num_gangs={cluster.num_gangs} needs {ranks} GPUs, "
+            f"cluster.num_gangs={cluster.num_gangs} gangs of {layout.world_size} ranks ({layout}) need {ranks} GPUs, "
             f"this machine has {num_gpus}"
         )
     most = 4 * count_cpus()
     if device is Device.CPU and ranks * cluster.cpus_per_rank > most:
         raise BadInput(
-            f"parallel.ulysses={layout.ulysses} × cluster.num_gangs={cluster.num_gangs} × "
-            f"cluster.cpus_per_rank={cluster.cpus_per_rank} is more than {most}, four times this machine's CPU cores"
+            f"cluster.num_gangs={cluster.num_gangs} gangs of {layout.world_size} ranks ({layout}) with "
+            f"cluster.cpus_per_rank={cluster.cpus_per_rank} are more than {most}, four times this machine's CPU cores"
         )
 
 
@@ -287,7 +364,10 @@ def _run_folder(config: LaunchConfig, requests: Iterable[str]) -> RunFolder:
     if config.output is not None:
         if not config.output.strip():
             raise BadInput(f"output={config.output!r} is empty: give a folder")
-        root = Path(config.output).expanduser()
+        try:
+            root = Path(config.output).expanduser()
+        except RuntimeError as error:
+            raise BadInput(f"output={config.output} names the home folder of a user who is not there") from error
     else:
         root = Path("outputs") / f"{config.job.name}-{content_hash(list(requests))[:8]}"
     folder = RunFolder(root.absolute())

@@ -1,13 +1,14 @@
 """Load a model's parts straight to the device and dtype they are used in."""
 
-import json
 from pathlib import Path
 
 import torch
 from diffusers import AutoencoderKLWan, UniPCMultistepScheduler, WanTransformer3DModel
 from transformers import AutoTokenizer, UMT5EncoderModel
 
+from orchestrator.model_folder import autoencoder_config
 from orchestrator.text import TextEncoder
+from parallel.sharded_blocks import load_sharded
 
 
 def load_transformer(folder: Path, *, device: torch.device, dtype: torch.dtype) -> WanTransformer3DModel:
@@ -26,6 +27,15 @@ def load_transformer(folder: Path, *, device: torch.device, dtype: torch.dtype) 
         local_files_only=True,
     )
     return transformer.eval().requires_grad_(False)
+
+
+def load_sharded_transformer(
+    folder: Path, *, device: torch.device, dtype: torch.dtype, world_size: int
+) -> WanTransformer3DModel:
+    """The denoiser with its blocks sharded over the ranks of the default process group."""
+    return load_sharded(
+        WanTransformer3DModel, folder / "transformer", device=device, dtype=dtype, world_size=world_size
+    )
 
 
 def load_vae(folder: Path, *, device: torch.device) -> AutoencoderKLWan:
@@ -60,5 +70,5 @@ def load_scheduler(folder: Path) -> UniPCMultistepScheduler:
 
 def vae_scales(folder: Path) -> tuple[int, int]:
     """(pixels, frames) behind one latent, from the autoencoder's configuration: ranks without it need them too."""
-    config = json.loads((folder / "vae" / "config.json").read_text())
+    config = autoencoder_config(folder)
     return int(config.get("scale_factor_spatial", 8)), int(config.get("scale_factor_temporal", 4))

@@ -8,6 +8,7 @@ from orchestrator.launch_plan import LaunchPlan
 from orchestrator.pool import Command, Reply
 from orchestrator.rank import RankSpec
 from orchestrator.worker import Worker
+from parallel.layout import splits_evenly
 from parallel.process_group import leave_group, torchrun_ranks
 
 GANG_NAME = "gang 0"
@@ -23,6 +24,11 @@ class LocalPool:
             RankSpec(
                 rank=rank,
                 layout=plan.layout,
+                engine=plan.problem.engine,
+                uneven=not splits_evenly(plan.layout, plan.problem),
+                shard_blocks=plan.shard_blocks,
+                decode_parallel=plan.decode_parallel,
+                embeddings=plan.run_folder.embeddings,
                 model=plan.model,
                 device=plan.cluster.device,
                 device_index=int(os.environ.get("LOCAL_RANK", "0")),

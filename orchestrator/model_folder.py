@@ -3,12 +3,27 @@
 import json
 import re
 from pathlib import Path
+from typing import Any
 
+from orchestrator.artifacts import sha256_of
 from orchestrator.errors import BadInput
 from orchestrator.project import find_file
 from orchestrator.request import content_hash
 
 PARTS = ("transformer", "vae", "text_encoder", "tokenizer", "scheduler")
+FILES = (
+    "transformer/config.json",
+    "transformer/*.safetensors",
+    "vae/config.json",
+    "vae/*.safetensors",
+    "text_encoder/config.json",
+    "text_encoder/*.safetensors",
+    "tokenizer/tokenizer.json",
+    "scheduler/scheduler_config.json",
+)
+"""What a model needs at least."""
+
+_READ_UP_TO_BYTES = 64 * 2**20
 _HUB_NAME = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*")
 
 
@@ -22,7 +37,7 @@ def find_model(path: str) -> Path:
             cannot be reached.
     """
     local = find_file(path)
-    if local.is_dir():
+    if _is_folder(local):
         return _check_parts(local.resolve())
     if _HUB_NAME.fullmatch(path):
         return _check_parts(_download(path))
@@ -32,22 +47,46 @@ def find_model(path: str) -> Path:
 def model_fingerprint(folder: Path) -> str:
     """Identifies the model from its configuration and the names and sizes of its weight files.
 
-    28 GB are not read for it. A file that is replaced by another of the same size and name goes unnoticed.
+    28 GB are not read for it: of files above 64 MB only the size counts, and one that is replaced by another of the
+    same size and name goes unnoticed.
     """
     described: dict[str, object] = {}
     for file in sorted(folder.rglob("*")):
         name = file.relative_to(folder).as_posix()
         if file.is_dir() or name.startswith(".") or name.split("/")[0] not in PARTS:
             continue
-        is_weights = file.suffix in (".safetensors", ".bin", ".model")
-        described[name] = file.stat().st_size if is_weights else content_hash(file.read_text(encoding="utf-8"))
+        size = file.stat().st_size
+        described[name] = size if size > _READ_UP_TO_BYTES else sha256_of(file)
     return content_hash(described)
 
 
 def transformer_heads(folder: Path) -> int:
-    """Attention heads of the transformer, from its configuration."""
-    config = json.loads((folder / "transformer" / "config.json").read_text())
-    return int(config["num_attention_heads"])
+    """Attention heads of the transformer, from its configuration.
+
+    Raises:
+        BadInput: the configuration cannot be read, or does not say.
+    """
+    file = folder / "transformer" / "config.json"
+    try:
+        return int(json.loads(file.read_text(encoding="utf-8"))["num_attention_heads"])
+    except (ValueError, TypeError, KeyError, OSError) as error:
+        raise BadInput(
+            f"model.path={folder}: {file.relative_to(folder)} does not give num_attention_heads as a number; the "
+            "model is damaged or no Wan2.1 transformer"
+        ) from error
+
+
+def autoencoder_config(folder: Path) -> dict[str, Any]:
+    """Configuration of the autoencoder."""
+    config: dict[str, Any] = json.loads((folder / "vae" / "config.json").read_text())
+    return config
+
+
+def _is_folder(path: Path) -> bool:
+    try:
+        return path.is_dir()
+    except OSError:  # a name that no system can have
+        return False
 
 
 def _check_parts(folder: Path) -> Path:
@@ -57,6 +96,9 @@ def _check_parts(folder: Path) -> Path:
             f"model.path={folder} lacks {', '.join(missing)}: a Wan2.1 model in diffusers format has the folders "
             f"{', '.join(PARTS)}"
         )
+    lacking = [pattern for pattern in FILES if not any(folder.glob(pattern))]
+    if lacking:
+        raise BadInput(f"model.path={folder} lacks {', '.join(lacking)}: the model is incomplete, copy it again")
     return folder
 
 

@@ -4,6 +4,7 @@ from rich.console import Console
 from rich.markup import escape
 
 from orchestrator.launch_plan import LaunchPlan
+from parallel.layout import explain
 
 
 def print_overview(console: Console, plan: LaunchPlan) -> None:
@@ -20,7 +21,8 @@ def print_overview(console: Console, plan: LaunchPlan) -> None:
         f"{' '.join(map(str, rounds.full_steps))}",
         "gangs": f"{gangs} of {plan.layout.world_size} ranks ({plan.layout}) on {plan.cluster.device.value}, "
         f"cluster {plan.cluster.kind.value}",
+        "layout": f"{plan.layout}: {explain(plan.layout, plan.problem)}",
         "output": str(plan.run_folder.root),
     }
     for name, text in lines.items():
-        console.print(f"[bold]{name:<7}[/bold] {escape(text)}", highlight=False, soft_wrap=True)
+        console.print(f"[bold]{name:<7}[/bold] {escape(text)}", highlight=False, soft_wrap=True, emoji=False)

@@ -14,8 +14,11 @@ from orchestrator.launch_plan import ClusterKind, Device, LaunchPlan
 from orchestrator.pool import Command, Reply
 from orchestrator.rank import RankActor, RankSpec
 from orchestrator.reports import StageReport
+from parallel.layout import splits_evenly
 
 PLACEMENT_TIMEOUT_SECONDS = 60
+CAUSE_SECONDS = 3
+"""How long the death of another rank is waited for, once a rank has raised."""
 
 
 @dataclass(kw_only=True, slots=True)
@@ -114,6 +117,11 @@ def _build(name: str, plan: LaunchPlan) -> _Gang:
             RankSpec(
                 rank=rank,
                 layout=layout,
+                engine=plan.problem.engine,
+                uneven=not splits_evenly(plan.layout, plan.problem),
+                shard_blocks=plan.shard_blocks,
+                decode_parallel=plan.decode_parallel,
+                embeddings=plan.run_folder.embeddings,
                 model=plan.model,
                 device=cluster.device,
                 device_index=0,  # Ray shows each actor its own GPU only
@@ -130,7 +138,10 @@ def _form_group(gang: _Gang, *, local: bool) -> None:
     if len(gang.actors) == 1:
         return
     addresses = ["127.0.0.1"] * len(gang.actors) if local else _addresses(gang)
-    rendezvous = _get(gang, gang.actors[0].do.remote(Command("open_store", (addresses[0],))))
+    opened = gang.actors[0].do.remote(Command("open_store", (addresses[0],)))
+    gang.pending = {opened: 0}
+    _take_answer(gang, opened)
+    rendezvous = gang.answers[0]
     gang.pending = {
         actor.do.remote(Command("join", (rendezvous, address))): rank
         for rank, (actor, address) in enumerate(zip(gang.actors, addresses, strict=True))
@@ -154,15 +165,37 @@ def _call(gang: _Gang, command: Command) -> None:
 
 
 def _take_answer(gang: _Gang, reference: Any) -> None:
-    gang.answers[gang.pending.pop(reference)] = _get(gang, reference)
-
-
-def _get(gang: _Gang, reference: Any) -> Any:
+    rank = gang.pending.pop(reference)
     try:
-        return ray.get(reference)
+        gang.answers[rank] = ray.get(reference)
     except (RayActorError, RayTaskError) as error:
+        cause = _first_cause(gang, rank, error)
         _kill(gang)
-        raise GangFailed(f"{gang.name} failed: {error}") from error
+        raise GangFailed(f"{gang.name} failed: {cause}") from error
+
+
+def _first_cause(gang: _Gang, rank: int, error: Exception) -> str:
+    """What broke the gang: a sibling of a rank that died fails as well, and may be heard of first."""
+    if isinstance(error, RayActorError):
+        return f"rank {rank} died: {_one_line(error)}"
+    others, _ = (
+        ray.wait(list(gang.pending), num_returns=len(gang.pending), timeout=CAUSE_SECONDS)
+        if gang.pending
+        else ([], [])
+    )
+    for reference in others:
+        try:
+            ray.get(reference)
+        except RayActorError as death:
+            return f"rank {gang.pending[reference]} died: {_one_line(death)}"
+        except RayTaskError:
+            continue
+    return f"rank {rank} failed: {error}"
+
+
+def _one_line(error: Exception) -> str:
+    """What Ray says first; pages of advice follow."""
+    return str(error).strip().splitlines()[0]
 
 
 def _kill(gang: _Gang) -> None:

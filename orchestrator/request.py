@@ -27,6 +27,8 @@ class Request:
     guidance_scale: float
     flow_shift: float
     forecast: ForecastSettings
+    decode_tiling: bool = False
+    """Whether latents are decoded tile by tile, which changes pixels near the tiles' edges."""
 
     @property
     def is_guided(self) -> bool:

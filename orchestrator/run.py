@@ -12,6 +12,7 @@ from orchestrator.progress import Silent, View, make_view
 from orchestrator.ray_environment import prepare_environment
 from orchestrator.scheduler import run_batch
 from orchestrator.sidecar import Provenance, command_line, git_revision
+from orchestrator.termination import terminated_like_interrupted
 
 
 def run_plan(plan: LaunchPlan, *, console: Console, is_first_rank: bool = True) -> None:
@@ -54,5 +55,5 @@ def _pool(plan: LaunchPlan, view: View) -> Iterator[Pool]:
 
     with no_process_left(), ray_cluster(plan.cluster, plan.layout):
         view.starting(f"starting {ranks} and loading {plan.model.name}")
-        with closing(RayPool(plan)) as pool:
+        with terminated_like_interrupted(), closing(RayPool(plan)) as pool:
             yield pool

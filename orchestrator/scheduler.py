@@ -1,7 +1,7 @@
 """Hand the requests of a batch to gangs, segment by segment, until all are rendered."""
 
 from collections import deque
-from collections.abc import Generator, Mapping
+from collections.abc import Generator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from orchestrator.artifacts import RunFolder, VideoFolder
@@ -51,6 +51,7 @@ def run_batch(
         view.gang_at(gang, progress)
         pool.submit(gang, command)
 
+    _prepare_texts(pool, [requests[video_id] for video_id in waiting], view)
     view.batch_begins(total=len(requests), done=len(requests) - len(waiting))
     for gang in pool.gangs:
         begin(gang)
@@ -72,21 +73,37 @@ def render_script(video_id: str, request: Request, folder: VideoFolder, provenan
     """What one video asks of its gang: commands, each with what to show meanwhile; takes the report of each."""
     plan = request.forecast.plan(request.num_steps)
     progress = GangProgress(video_id=video_id, prompt=request.prompt, stage=Stage.ENCODE, num_steps=len(plan))
-    yield progress, Command("encode", (video_id, request))
-    step = num_full = 0
-    while step < len(plan):
-        end = plan.segment_end(step)
-        num_full += 1
-        progress = replace(
-            progress,
-            stage=Stage.DENOISE,
-            step=step,
-            segment_end=end,
-            round=Round.FULL,
-            fraction_done=(num_full - 1) / plan.num_full,
-        )
-        report = yield progress, Command("denoise")
-        step = report.rounds[-1].step + 1
-    progress = replace(progress, step=len(plan), round=None, fraction_done=1.0)
-    yield replace(progress, stage=Stage.DECODE), Command("decode")
+    if folder.latents.is_file():
+        progress = replace(progress, stage=Stage.DECODE, step=len(plan), fraction_done=1.0)
+        yield progress, Command("take_latents", (video_id, request, folder.root))
+    else:
+        yield progress, Command("encode", (video_id, request))
+        step = 0
+        for num_done in range(plan.num_full):
+            end = plan.segment_end(step)
+            progress = replace(
+                progress,
+                stage=Stage.DENOISE,
+                step=step,
+                segment_end=end,
+                round=Round.FULL,
+                fraction_done=num_done / plan.num_full,
+            )
+            yield progress, Command("denoise")
+            step = end
+        progress = replace(progress, stage=Stage.DECODE, step=step, round=None, fraction_done=1.0)
+        yield progress, Command("keep_latents", (folder.root,))
+    yield progress, Command("decode")
     yield replace(progress, stage=Stage.PUBLISH), Command("publish", (folder.root, provenance))
+
+
+def _prepare_texts(pool: Pool, requests: Sequence[Request], view: View) -> None:
+    """Encode all prompts before the first video, each on one gang, so that no encoder stands in memory later."""
+    texts = list(dict.fromkeys(text for one in requests for text in (one.prompt, one.negative_prompt)))
+    if not texts:
+        return
+    view.starting(f"encoding {len(texts)} prompt{'s' if len(texts) > 1 else ''}")
+    for index, gang in enumerate(pool.gangs):
+        pool.submit(gang, Command("prepare", (texts[index :: len(pool.gangs)],)))
+    for _ in pool.gangs:
+        pool.next_reply()

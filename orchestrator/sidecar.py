@@ -4,7 +4,7 @@ import platform
 import shlex
 import subprocess
 import sys
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
@@ -12,11 +12,10 @@ from statistics import median
 from typing import Any
 
 from orchestrator.artifacts import VideoFolder, publish_json, sha256_of
-from orchestrator.launch_plan import ModelSpec
 from orchestrator.project import PROJECT
+from orchestrator.rank import RankSpec
 from orchestrator.reports import RoundReport, Stage
 from orchestrator.request import Request
-from parallel.layout import Layout
 from spectrum import Round
 
 SIDECAR_VERSION = 1
@@ -42,9 +41,10 @@ class Result:
     rounds: tuple[RoundReport, ...]
     peak_memory_bytes: int
     """The largest of all ranks."""
-    layout: Layout
-    model: ModelSpec
+    rank: RankSpec
+    """Rank 0: model and layout."""
     device: str
+    """Name of the device."""
 
 
 def publish_sidecar(folder: VideoFolder, result: Result, provenance: Provenance) -> None:
@@ -79,17 +79,25 @@ def command_line() -> str:
 
 
 def _as_json(folder: VideoFolder, result: Result, provenance: Provenance) -> dict[str, Any]:
+    rank = result.rank
     return {
         "sidecar_version": SIDECAR_VERSION,
         "video_id": result.video_id,
         "request": result.request.as_json(),
         "model": {
-            "name": result.model.name,
-            "folder": str(result.model.folder),
-            "fingerprint": result.model.fingerprint,
-            "dtype": result.model.dtype.value,
+            "name": rank.model.name,
+            "folder": str(rank.model.folder),
+            "fingerprint": rank.model.fingerprint,
+            "dtype": rank.model.dtype.value,
+            "text_device": rank.model.text_device.value,
         },
-        "layout": {"ulysses": result.layout.ulysses, "ranks": result.layout.world_size},
+        "layout": {
+            **asdict(rank.layout),
+            "ranks": rank.layout.world_size,
+            "engine": rank.engine.value,
+            "shard_blocks": rank.shard_blocks,
+        },
+        "decode": {"parallel": rank.decode_parallel, "tiling": result.request.decode_tiling},
         "device": result.device,
         "plan": [one.kind.value for one in result.rounds],
         "num_full_rounds": sum(one.kind is Round.FULL for one in result.rounds),

@@ -4,39 +4,56 @@ import os
 from collections.abc import Mapping
 from pathlib import Path
 
+from rich.cells import cell_len, set_cell_size
 from rich.console import Console
-from rich.table import Table
-from rich.text import Text
 
 from orchestrator.artifacts import RunFolder
 from orchestrator.progress import format_seconds
 from orchestrator.request import Request
 
+_FIGURES = f"{'seconds':>9}  {'full rounds':>11}  {'speed-up':>8}"
+_MOST_PROMPT_COLUMNS = 60
+
 
 def print_summary(console: Console, requests: Mapping[str, Request], run_folder: RunFolder, seconds: float) -> None:
     """A line for each finished video: seconds, full rounds, speed-up, and where it is.
 
-    The speed-up is against all rounds full, estimated from the video's own rounds.
+    The speed-up is against all rounds full, estimated from the video's own rounds. Prompts are cut to fit; paths
+    never are, so that they can be copied: where a line has no room, the path stands on the next one.
     """
-    table = Table(box=None, header_style="bold", pad_edge=False)
-    table.add_column("prompt", no_wrap=True, overflow="ellipsis", max_width=60)
-    for heading in ("seconds", "full rounds", "speed-up"):
-        table.add_column(heading, justify="right", no_wrap=True, min_width=len(heading))
-    table.add_column("video", overflow="fold", min_width=20)
-    for video_id, request in requests.items():
-        folder = run_folder.video(video_id)
-        if not folder.is_done:
-            continue
+    done = [(request, run_folder.video(name)) for name, request in requests.items() if run_folder.video(name).is_done]
+    paths = [_short(folder.video) for _, folder in done]
+    wanted = max((cell_len(_one_line(request.prompt)) for request, _ in done), default=0)
+    most = min(_MOST_PROMPT_COLUMNS, console.width - len(_FIGURES) - 2)
+    columns = max(min(wanted, most), len("prompt"))
+    has_room = columns + 2 + len(_FIGURES) + 2 + max(map(cell_len, paths), default=0) <= console.width
+    gap = "  " if has_room else "\n  "
+    _print(
+        console,
+        f"{set_cell_size('prompt', columns)}  {_FIGURES}  {'video' if has_room else ''}".rstrip(),
+        style="bold",
+    )
+    for (request, folder), path in zip(done, paths, strict=True):
         record = folder.read_sidecar()
-        table.add_row(
-            Text(request.prompt),
-            f"{record['seconds']['total']:.1f}",
-            f"{record['num_full_rounds']} of {len(record['plan'])}",
-            f"{record['estimated_speedup']:.2f}×",
-            Text(_short(folder.video)),
-        )
-    console.print(table)
-    console.print(f"{len(requests)} videos in {_short(run_folder.root)}, {format_seconds(seconds)} this time")
+        rounds = f"{record['num_full_rounds']} of {len(record['plan'])}"
+        figures = f"{record['seconds']['total']:>9.1f}  {rounds:>11}  {record['estimated_speedup']:>7.2f}×"
+        _print(console, f"{_cut(_one_line(request.prompt), columns)}  {figures}{gap}{path}")
+    _print(console, f"{len(requests)} videos in {_short(run_folder.root)}, {format_seconds(seconds)} this time")
+
+
+def _print(console: Console, text: str, *, style: str | None = None) -> None:
+    """As it is: prompts and folders may hold what rich would take for markup."""
+    console.print(text, style=style, markup=False, emoji=False, highlight=False, soft_wrap=True)
+
+
+def _one_line(prompt: str) -> str:
+    return " ".join(prompt.split())
+
+
+def _cut(text: str, columns: int) -> str:
+    if cell_len(text) <= columns:
+        return set_cell_size(text, columns)
+    return set_cell_size(text, columns - 1) + "…"
 
 
 def _short(path: Path) -> str:

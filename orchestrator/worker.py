@@ -5,8 +5,9 @@ A plain class. It runs as it is in this process and under torchrun, and as a Ray
 
 import logging
 import resource
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from time import perf_counter
 
@@ -19,20 +20,31 @@ from transformers.utils.logging import disable_progress_bar
 
 from orchestrator.artifacts import VideoFolder, publish
 from orchestrator.decode import decode_latents
-from orchestrator.engine import Branch, Engine, RenderState
+from orchestrator.engine import Engine, RenderState
+from orchestrator.errors import DecodeMemoryError
 from orchestrator.filmstrip import write_filmstrip
+from orchestrator.latents_file import Denoised, read_latents, write_latents
 from orchestrator.launch_plan import Device
-from orchestrator.loading import load_scheduler, load_text_encoder, load_transformer, load_vae, vae_scales
+from orchestrator.loading import (
+    load_scheduler,
+    load_sharded_transformer,
+    load_text_encoder,
+    load_transformer,
+    load_vae,
+    vae_scales,
+)
+from orchestrator.prompt_embeddings import PromptEmbeddings
 from orchestrator.rank import RankSpec
 from orchestrator.reports import Stage, StageReport
 from orchestrator.request import Request
 from orchestrator.sidecar import Provenance, Result, publish_sidecar
-from orchestrator.text import TextEncoder
+from orchestrator.text import texts_of
 from orchestrator.video_file import write_video
 from parallel.apply import apply_sequence_parallel
 from parallel.network import use_interface_of
 from parallel.process_group import Rendezvous, join_from_environment, join_group, open_store, reach_store
 from parallel.token_group import TokenGroup
+from parallel.vae import apply_parallel_decode
 
 
 @dataclass(kw_only=True, slots=True)
@@ -41,8 +53,8 @@ class _Video:
 
     video_id: str
     request: Request
-    embeds: dict[Branch, torch.Tensor]
     state: RenderState | None = None
+    denoised: Denoised | None = None
     frames: NDArray[np.uint8] | None = None
     seconds: dict[Stage, float] = field(default_factory=dict)
 
@@ -62,7 +74,7 @@ class Worker:
         self._store: Store | None = None
         self._engine: Engine | None = None
         self._group: TokenGroup | None = None
-        self._text: TextEncoder | None = None
+        self._embeddings: PromptEmbeddings | None = None
         self._vae: AutoencoderKLWan | None = None
         self._video: _Video | None = None
 
@@ -90,8 +102,15 @@ class Worker:
         """Load this rank's part of the model. The process group must have been joined, if there are other ranks."""
         spec, folder = self._spec, self._spec.model.folder
         dtype = getattr(torch, spec.model.dtype.value)
-        transformer = load_transformer(folder, device=self._device, dtype=dtype)
-        self._group = apply_sequence_parallel(transformer, spec.layout, rank=spec.rank)
+        if spec.shard_blocks:
+            transformer = load_sharded_transformer(
+                folder, device=self._device, dtype=dtype, world_size=spec.layout.world_size
+            )
+        else:
+            transformer = load_transformer(folder, device=self._device, dtype=dtype)
+        self._group = apply_sequence_parallel(
+            transformer, spec.layout, rank=spec.rank, engine=spec.engine, uneven=spec.uneven
+        )
         spatial_scale, temporal_scale = vae_scales(folder)
         self._engine = Engine(
             transformer=transformer,
@@ -101,17 +120,22 @@ class Worker:
             temporal_scale=temporal_scale,
         )
         if self.is_first:
-            self._text = load_text_encoder(
-                folder, device=self._device, dtype=dtype, max_sequence_length=spec.model.max_sequence_length
-            )
+            self._embeddings = self._open_embeddings(dtype)
+        if self.is_first or spec.decode_parallel:
             self._vae = load_vae(folder, device=self._device)
+            if spec.decode_parallel:
+                apply_parallel_decode(self._vae)
+
+    def prepare(self, texts: Sequence[str]) -> StageReport:
+        """Rank 0: encode texts ahead of the videos that need them."""
+        begin = perf_counter()
+        if self._embeddings is not None:
+            self._embeddings.prepare(texts)
+        return StageReport(stage=Stage.ENCODE, seconds=perf_counter() - begin)
 
     def encode(self, video_id: str, request: Request) -> StageReport:
         """Begin a video: its prompt's embeddings on every rank."""
-        assert self._engine is not None and self._group is not None
-        if self._device.type == "cuda":
-            torch.cuda.reset_peak_memory_stats(self._device)
-        self._video = _Video(video_id=video_id, request=request, embeds={})
+        self._begin(video_id, request)
         return self._timed(Stage.ENCODE, self._encode)
 
     def denoise(self) -> StageReport:
@@ -124,31 +148,72 @@ class Worker:
         video.seconds[Stage.DENOISE] = video.seconds.get(Stage.DENOISE, 0.0) + seconds
         return StageReport(stage=Stage.DENOISE, seconds=seconds, rounds=rounds, is_complete=state.is_denoised)
 
+    def keep_latents(self, folder: Path) -> StageReport:
+        """End the denoising: gather the latents, and let rank 0 bring them to the disk before anything else."""
+        assert self._engine is not None and self._video is not None and self._video.state is not None
+        begin = perf_counter()
+        video, state = self._video, self._video.state
+        latents = self._engine.finish(state)
+        seconds = perf_counter() - begin
+        video.seconds[Stage.DENOISE] += seconds
+        video.denoised = Denoised(latents=latents, rounds=tuple(state.rounds), stage_seconds=dict(video.seconds))
+        if self.is_first:
+            write_latents(VideoFolder(folder).latents, video.denoised)
+        return StageReport(stage=Stage.DENOISE, seconds=seconds)
+
+    def take_latents(self, video_id: str, request: Request, folder: Path) -> StageReport:
+        """Begin a video whose latents an earlier launch has brought to the disk."""
+        begin = perf_counter()
+        video = self._begin(video_id, request)
+        video.denoised = read_latents(VideoFolder(folder).latents)
+        video.seconds = dict(video.denoised.stage_seconds)
+        return StageReport(stage=Stage.DENOISE, seconds=perf_counter() - begin)
+
     def decode(self) -> StageReport:
-        """Gather the latents; rank 0 decodes them."""
+        """Turn the latents into frames, on rank 0 or on all ranks together."""
         return self._timed(Stage.DECODE, self._decode)
 
     def publish(self, folder: Path, provenance: Provenance) -> StageReport:
         """Rank 0 writes the mp4, the filmstrip and, last, the sidecar. The video is done and forgotten."""
-        assert self._group is not None and self._video is not None
+        assert self._group is not None and self._video is not None and self._video.denoised is not None
+        video, denoised, files = self._video, self._video.denoised, VideoFolder(folder)
         peak_memory = self._group.largest(_peak_memory_bytes(self._device), self._device)
-        report = self._timed(Stage.PUBLISH, lambda: self._write_files(VideoFolder(folder)))
+        report = self._timed(Stage.PUBLISH, lambda: self._write_files(files))
         if self.is_first:
-            state = self._video.state
-            assert state is not None
             result = Result(
-                video_id=self._video.video_id,
-                request=self._video.request,
-                stage_seconds=self._video.seconds,
-                rounds=tuple(state.rounds),
+                video_id=video.video_id,
+                request=video.request,
+                stage_seconds=video.seconds,
+                rounds=denoised.rounds,
                 peak_memory_bytes=peak_memory,
-                layout=self._spec.layout,
-                model=self._spec.model,
+                rank=self._spec,
                 device=_device_name(self._device),
             )
-            publish_sidecar(VideoFolder(folder), result, provenance)
+            publish_sidecar(files, result, provenance)
+            files.latents.unlink(missing_ok=True)
         self._video = None
         return report
+
+    def _begin(self, video_id: str, request: Request) -> _Video:
+        if self._device.type == "cuda":
+            torch.cuda.reset_peak_memory_stats(self._device)
+        self._video = _Video(video_id=video_id, request=request)
+        return self._video
+
+    def _open_embeddings(self, dtype: torch.dtype) -> PromptEmbeddings:
+        model = self._spec.model
+        device = self._device if model.text_device is self._spec.device else torch.device("cpu")
+        return PromptEmbeddings(
+            self._spec.embeddings,
+            partial(
+                load_text_encoder,
+                model.folder,
+                device=device,
+                dtype=dtype,
+                max_sequence_length=model.max_sequence_length,
+            ),
+            identity=f"{model.fingerprint} {model.dtype} {model.max_sequence_length} {model.text_device}",
+        )
 
     def _timed(self, stage: Stage, work: Callable[[], None]) -> StageReport:
         assert self._video is not None
@@ -162,16 +227,25 @@ class Worker:
     def _encode(self) -> None:
         assert self._engine is not None and self._group is not None and self._video is not None
         request = self._video.request
-        branches = (Branch.COND, Branch.UNCOND) if request.is_guided else (Branch.COND,)
-        encoded = self._text.encode(request) if self._text is not None else {}
-        self._video.embeds = {branch: self._group.broadcast(encoded.get(branch), self._device) for branch in branches}
-        self._video.state = self._engine.start(request, self._video.embeds)
+        embeds = {}
+        for branch, text in texts_of(request).items():
+            embedding = None if self._embeddings is None else self._embeddings.get(text)
+            embeds[branch] = self._group.broadcast(embedding, self._device)
+        self._video.state = self._engine.start(request, embeds)
 
     def _decode(self) -> None:
-        assert self._engine is not None and self._video is not None and self._video.state is not None
-        latents = self._engine.finish(self._video.state)
-        if self._vae is not None:
-            self._video.frames = decode_latents(self._vae, latents)
+        assert self._video is not None and self._video.denoised is not None
+        if self._vae is None:
+            return
+        try:
+            self._video.frames = decode_latents(
+                self._vae, self._video.denoised.latents, tiling=self._video.request.decode_tiling
+            )
+        except torch.OutOfMemoryError as error:
+            raise DecodeMemoryError(
+                "decoding ran out of GPU memory; the latents are on the disk and the same command goes on from "
+                "them: add decode.parallel=true to decode on all ranks of the gang"
+            ) from error
 
     def _write_files(self, folder: VideoFolder) -> None:
         assert self._video is not None

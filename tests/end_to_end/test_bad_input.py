@@ -25,8 +25,11 @@ CASES: dict[str, tuple[list[str], list[str]]] = {
     "too large": (["+job=demo", "video=720p"], ["video.height=720 × video.width=1280", "36864 pixels"]),
     "frames": (["+job=demo", "video.num_frames=18"], ["video.num_frames=18", "4k + 1", "nearest: 17"]),
     "too many frames": (["+job=demo", "video.num_frames=81"], ["video.num_frames=81", "at most 33"]),
-    "heads": (["+job=demo", "parallel.ulysses=3"], ["parallel.ulysses=3", "8 attention heads", "1, 2, 4"]),
-    "tokens": (["+job=demo", "parallel.ulysses=8"], ["parallel.ulysses=8", "180 tokens", "1, 2, 4"]),
+    "heads": (["+job=demo", "parallel.ulysses=3"], ["parallel.ulysses=3", "8 attention heads", "ring 3"]),
+    "tokens": (
+        ["+job=demo", "parallel.ring=2", "parallel.ulysses=4"],
+        ["parallel.ring=2 parallel.ulysses=4", "180 tokens", "cfg 2 × ulysses 4"],
+    ),
     "steps": (["+job=demo", "denoise.num_steps=0"], ["denoise.num_steps=0", "1..1000"]),
     "guidance": (["+job=demo", "denoise.guidance_scale=-1"], ["denoise.guidance_scale=-1.0", "0..100"]),
     "seed": (["+job=demo", "seed=-1"], ["seed=-1", "0..2^63 - 1"]),

@@ -25,7 +25,7 @@ def test_launch_in_one_process_ends_in_time_when_terminated(watch, arguments, tm
 
 def test_launch_that_is_interrupted_while_ray_starts_leaves_no_process(watch, arguments, tmp_path):
     watched = watch(*arguments, f"output={tmp_path}/run")
-    watched.wait_for_process("gcs_server")  # the first of Ray's own programs
+    watched.wait_for_process("runtime_env/agent")  # the last of Ray's own programs, which its others do not know yet
     ended = watched.end(watched.interrupt)
     assert ended.status == 130
     assert ended.seconds < 5

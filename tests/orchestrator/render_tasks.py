@@ -67,7 +67,7 @@ def render(rank: int, world_size: int, *, model: str, num_steps: int, method: st
         encoder = load_text_encoder(folder, device=CPU, dtype=torch.float32, max_sequence_length=24)
         encoded = encoder.encode(request)
     state = engine.start(request, {branch: group.broadcast(encoded.get(branch), CPU) for branch in Branch})
-    noise = group.gather(state.tokens)
+    noise = group.gather(state.tokens, state.shape.num_tokens)
     segments = []
     while not state.is_denoised:
         block_calls.clear()

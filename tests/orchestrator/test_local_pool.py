@@ -58,7 +58,7 @@ def test_batch_becomes_videos_with_previews_and_records(two_prompts, tmp_path):
         assert record["plan"] == [kind.value for kind in request.forecast.plan(6)]
         assert len(record["seconds"]["rounds"]) == 6
         assert set(record["seconds"]["stages"]) == {stage.value for stage in Stage}
-        assert record["layout"] == {"ulysses": 1, "ranks": 1}
+        assert record["layout"]["ranks"] == 1
         assert record["peak_memory_bytes"] > 2**20
         # Last, so that its presence means done.
         times = {path.name: path.stat().st_mtime_ns for path in folder.root.iterdir()}

@@ -78,7 +78,6 @@ def test_linked_files_count_as_the_files_they_lead_to(folder, tmp_path):
     assert model_fingerprint(folder) == before
 
 
-@pytest.mark.xfail(strict=True, raises=UnicodeDecodeError, reason="every file but weights is read as text")
 @pytest.mark.parametrize("name", [".DS_Store", "model.gguf", "preview.png"])
 def test_binary_files_beside_the_weights_do_no_harm(folder, name):
     (folder / "transformer" / name).write_bytes(b"\xff\xfe\x00")

@@ -26,6 +26,7 @@ OTHER = {
     "guidance_scale": 4.5,
     "flow_shift": 5.0,
     "forecast": ForecastSettings(growth=3),
+    "decode_tiling": True,
 }
 OTHER_FORECAST = {
     "method": Method.TAYLOR,

@@ -23,6 +23,9 @@ from spectrum import ForecastSettings
 PROVENANCE = Provenance(job_name="test", command="pytest", git_revision=None)
 
 
+STAGES = {"prepare": Stage.ENCODE, "keep_latents": Stage.DENOISE, "take_latents": Stage.DENOISE}
+
+
 class BookkeepingPool:
     """Gangs that do as they are told, in an order drawn by chance, and note it down."""
 
@@ -39,7 +42,8 @@ class BookkeepingPool:
     def submit(self, gang: str, command: Command) -> None:
         assert gang not in self._busy, "a gang does one thing at a time"
         self._busy[gang] = command
-        self.most_busy = max(self.most_busy, len(self._busy))
+        if command.method != "prepare":
+            self.most_busy = max(self.most_busy, len(self._busy))
         self.commands[gang].append(command)
 
     def next_reply(self) -> Reply:
@@ -70,7 +74,7 @@ class BookkeepingPool:
             root.mkdir(parents=True)
             for name in ("video.mp4", "video.json"):
                 (root / name).touch()
-        return StageReport(stage=Stage(command.method), seconds=0.1)
+        return StageReport(stage=STAGES.get(command.method) or Stage(command.method), seconds=0.1)
 
 
 drawn_pools = st.builds(BookkeepingPool, st.integers(1, 4), seed=st.integers(0, 99))
@@ -149,8 +153,10 @@ def test_gang_goes_through_the_stages_of_one_video_before_the_next(
     run_folder = RunFolder(tmp_path_factory.mktemp("run"))
     batch = make_batch(size, num_steps=num_steps)
     run_batch(pool, batch, run_folder, PROVENANCE, Silent())
-    of_one_video = ["encode", *["denoise"] * ForecastSettings().plan(num_steps).num_full, "decode", "publish"]
-    for commands in pool.commands.values():
+    segments = ["denoise"] * ForecastSettings().plan(num_steps).num_full
+    of_one_video = ["encode", *segments, "keep_latents", "decode", "publish"]
+    for first, *commands in pool.commands.values():
+        assert first.method == "prepare"
         assert [command.method for command in commands] == of_one_video * (len(commands) // len(of_one_video))
         for index in range(0, len(commands), len(of_one_video)):
             name, _ = commands[index].arguments
@@ -204,3 +210,23 @@ def test_progress_rises_from_nothing_to_all(tmp_path, make_batch):
     plan = ForecastSettings().plan(20)
     assert tuple(progress.step for progress in denoising) == plan.full_steps
     assert [progress.segment_end for progress in denoising] == [*plan.full_steps[1:], 20]
+
+
+def test_prompts_are_encoded_before_the_first_video_each_by_one_gang(tmp_path, make_batch):
+    batch, pool = make_batch(5), BookkeepingPool(2)
+    run_batch(pool, batch, RunFolder(tmp_path), PROVENANCE, Silent())
+    prepared = [text for commands in pool.commands.values() for text in commands[0].arguments[0]]
+    assert sorted(prepared) == sorted(
+        {*(one.prompt for one in batch.values()), next(iter(batch.values())).negative_prompt}
+    )
+
+
+def test_video_whose_latents_are_on_the_disk_is_not_denoised_again(tmp_path, make_batch):
+    run_folder, batch = RunFolder(tmp_path), make_batch(1)
+    [name] = batch
+    finish(run_folder.video(name), "latents.safetensors")
+    pool = BookkeepingPool(1)
+    with pytest.raises(FileExistsError):
+        # The bookkeeping gang refuses to write into a folder that is there; what it was asked before counts.
+        run_batch(pool, batch, run_folder, PROVENANCE, Silent())
+    assert [command.method for command in pool.commands["gang 0"]] == ["prepare", "take_latents", "decode", "publish"]

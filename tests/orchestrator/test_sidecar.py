@@ -9,7 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from orchestrator.artifacts import VideoFolder, sha256_of
-from orchestrator.launch_plan import DType, ModelSpec
+from orchestrator.launch_plan import Device, DType, ModelSpec
+from orchestrator.rank import RankSpec
 from orchestrator.reports import RoundReport, Stage
 from orchestrator.sidecar import (
     SIDECAR_VERSION,
@@ -20,7 +21,7 @@ from orchestrator.sidecar import (
     git_revision,
     publish_sidecar,
 )
-from parallel.layout import Layout
+from parallel.layout import AttentionEngine, Layout
 from spectrum import Round
 
 PROVENANCE = Provenance(job_name="demo", command="python -m orchestrator.launch", git_revision="0" * 40)
@@ -39,9 +40,25 @@ def result(make_request, tmp_path) -> Result:
         stage_seconds={Stage.ENCODE: 1.0, Stage.DENOISE: 10.0, Stage.DECODE: 2.0, Stage.PUBLISH: 1.0},
         rounds=rounds_of(full=[4.0, 4.0], forecast=[1.0, 1.0]),
         peak_memory_bytes=123,
-        layout=Layout(ulysses=2),
-        model=ModelSpec(
-            name="tiny_wan", folder=tmp_path, fingerprint="f", dtype=DType.BFLOAT16, max_sequence_length=24
+        rank=RankSpec(
+            rank=0,
+            layout=Layout(cfg=2, ulysses=2),
+            engine=AttentionEngine.XFUSER,
+            uneven=False,
+            shard_blocks=True,
+            decode_parallel=True,
+            embeddings=tmp_path,
+            model=ModelSpec(
+                name="tiny_wan",
+                folder=tmp_path,
+                fingerprint="f",
+                dtype=DType.BFLOAT16,
+                max_sequence_length=24,
+                text_device=Device.CPU,
+            ),
+            device=Device.CPU,
+            device_index=0,
+            num_threads=1,
         ),
         device="cpu",
     )
@@ -64,7 +81,11 @@ def test_record_says_what_was_asked_for(record, result):
 
 
 def test_record_says_how_it_was_made(record):
-    assert record["layout"] == {"ulysses": 2, "ranks": 2}
+    assert record["layout"] == {
+        **{"cfg": 2, "ring": 1, "ulysses": 2, "ranks": 4},
+        **{"engine": "xfuser", "shard_blocks": True},
+    }
+    assert record["decode"] == {"parallel": True, "tiling": False}
     assert record["model"]["dtype"] == "bfloat16"
     assert record["plan"] == ["full", "full", "forecast", "forecast"]
     assert record["num_full_rounds"] == 2

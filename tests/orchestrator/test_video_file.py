@@ -1,5 +1,6 @@
 """The mp4, read back by a decoder and by eye of a parser."""
 
+import os
 import struct
 from pathlib import Path
 
@@ -65,6 +66,20 @@ def test_same_frames_give_the_same_bytes(written, tmp_path):
     path, frames = written
     write_video(tmp_path / "again.mp4", frames, fps=8)
     assert (tmp_path / "again.mp4").read_bytes() == path.read_bytes()
+
+
+def test_number_of_cores_does_not_change_the_bytes(tmp_path):
+    cores = os.sched_getaffinity(0)
+    if len(cores) == 1:
+        pytest.skip("needs two cores")
+    frames = moving_square(9, 256, 256)
+    try:
+        write_video(tmp_path / "all.mp4", frames, fps=8)
+        os.sched_setaffinity(0, {min(cores)})
+        write_video(tmp_path / "one.mp4", frames, fps=8)
+    finally:
+        os.sched_setaffinity(0, cores)
+    assert (tmp_path / "one.mp4").read_bytes() == (tmp_path / "all.mp4").read_bytes()
 
 
 def test_other_frames_or_rates_give_other_bytes(written, tmp_path):

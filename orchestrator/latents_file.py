@@ -1,0 +1,60 @@
+"""A video's finished latents on disk, from before its decoding to after its publishing.
+
+Decoding can run out of memory after an hour of denoising. Whatever happens to it, the next launch goes on from here.
+"""
+
+import json
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+
+from orchestrator.artifacts import publish
+from orchestrator.reports import RoundReport, Stage
+from spectrum import Round
+
+_META = "spectrum-orchestrator"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Denoised:
+    """What is known of a video once it is denoised."""
+
+    latents: torch.Tensor
+    """(1, C, F, H, W), float32."""
+    rounds: tuple[RoundReport, ...]
+    stage_seconds: dict[Stage, float]
+
+
+def write_latents(path: Path, denoised: Denoised) -> None:
+    """Publish the latents, whole or not at all."""
+    record = {
+        "rounds": [asdict(one) for one in denoised.rounds],
+        "stage_seconds": {stage.value: seconds for stage, seconds in denoised.stage_seconds.items()},
+    }
+    with publish(path) as temporary:
+        tensors = {"latents": denoised.latents.detach().to("cpu", copy=True).contiguous()}
+        save_file(tensors, temporary, metadata={_META: json.dumps(record)})
+
+
+def read_latents(path: Path) -> Denoised:
+    """The latents as they were written, on the CPU.
+
+    Raises:
+        ValueError: the file is damaged or something else.
+    """
+    try:
+        with safe_open(path, framework="pt") as file:
+            record = json.loads((file.metadata() or {})[_META])
+            latents = file.get_tensor("latents")
+    except (SafetensorError, KeyError, json.JSONDecodeError) as error:
+        raise ValueError(
+            f"{path} does not hold a video's latents: {error}; delete it to render the video again"
+        ) from error
+    return Denoised(
+        latents=latents,
+        rounds=tuple(RoundReport(**{**one, "kind": Round(one["kind"])}) for one in record["rounds"]),
+        stage_seconds={Stage(stage): seconds for stage, seconds in record["stage_seconds"].items()},
+    )

@@ -1,0 +1,65 @@
+"""Embeddings of prompts, encoded ahead of the rendering and kept on disk by content."""
+
+import logging
+from collections.abc import Callable, Iterable
+from pathlib import Path
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+
+from orchestrator.artifacts import publish
+from orchestrator.request import content_hash
+from orchestrator.text import TextEncoder
+
+log = logging.getLogger("orchestrator")
+
+
+class PromptEmbeddings:
+    """A cache of one model's embeddings in a folder, and the encoder that fills it.
+
+    The encoder (11 GB for Wan2.1) is loaded when a text is missing, and let go as soon as all that were asked for
+    are there: it does not stand in memory while videos are rendered.
+    """
+
+    def __init__(self, folder: Path, load_encoder: Callable[[], TextEncoder], *, identity: str) -> None:
+        """`identity` names model, dtype and length: everything but the text that decides an embedding."""
+        self._folder = folder
+        self._load_encoder = load_encoder
+        self._identity = identity
+
+    def prepare(self, texts: Iterable[str]) -> int:
+        """Encode the texts that are missing, then let the encoder go. Returns how many there were."""
+        missing = [text for text in dict.fromkeys(texts) if self._read(text) is None]
+        if not missing:
+            return 0
+        encoder = self._load_encoder()
+        for text in missing:
+            embedding = encoder.encode_text(text).cpu().contiguous()
+            with publish(self._path(text)) as temporary:
+                save_file({"embedding": embedding}, temporary)
+        del encoder
+        if torch.cuda.is_available():
+            torch.cuda.empty_cache()
+        return len(missing)
+
+    def get(self, text: str) -> torch.Tensor:
+        """The text's embedding (1, text tokens, text width), on the CPU; encoded now if nobody has prepared it."""
+        self.prepare([text])
+        embedding = self._read(text)
+        assert embedding is not None
+        return embedding
+
+    def _path(self, text: str) -> Path:
+        return self._folder / f"{content_hash([self._identity, text])[:32]}.safetensors"
+
+    def _read(self, text: str) -> torch.Tensor | None:
+        path = self._path(text)
+        if not path.is_file():
+            return None
+        try:
+            embedding: torch.Tensor = load_file(path)["embedding"]
+        except (SafetensorError, KeyError):
+            log.warning("%s is damaged and is made again", path)
+            return None
+        return embedding
