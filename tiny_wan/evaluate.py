@@ -143,7 +143,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     if options.json:
         options.json.write_text(json.dumps(figures, indent=2) + "\n")
     if options.sheet:
-        contact_sheet(list(videos[:12]), captions[:12]).save(options.sheet, optimize=True)
+        contact_sheet(list(videos[:12]), captions[:12]).quantize(128).save(options.sheet, optimize=True)
 
 
 if __name__ == "__main__":
