@@ -34,7 +34,7 @@ def test_fake_tensors_count_as_real_ones_do():
 
 
 def test_bands_tiles_and_half_precision_take_less():
-    large = replace(SMALL, height=320, width=320)
+    large = replace(SMALL, height=512, width=512, num_frames=5)
     _, whole = peak_bytes(large)
     assert peak_bytes(replace(large, num_ranks=4))[1] < whole / 3
     assert peak_bytes(replace(large, tiling=True))[1] < whole / 2
