@@ -48,7 +48,7 @@ def read_latents(path: Path) -> Denoised:
     try:
         with safe_open(path, framework="pt") as file:
             record = json.loads((file.metadata() or {})[_META])
-            latents = file.get_tensor("latents")
+            latents = file.get_tensor("latents").clone()  # not a map of the file, which is removed later
     except (SafetensorError, KeyError, json.JSONDecodeError) as error:
         raise ValueError(
             f"{path} does not hold a video's latents: {error}; delete it to render the video again"

@@ -58,7 +58,8 @@ class PromptEmbeddings:
         if not path.is_file():
             return None
         try:
-            embedding: torch.Tensor = load_file(path)["embedding"]
+            # Copied, as what is read is a map of the file: it would break if the file were written meanwhile.
+            embedding: torch.Tensor = load_file(path)["embedding"].clone()
         except (SafetensorError, KeyError):
             log.warning("%s is damaged and is made again", path)
             return None

@@ -171,7 +171,7 @@ def test_killed_rank_ends_the_launch_with_one_clear_error(rank_killed):
     assert rank_killed.ended.status == 1
     lines = rank_killed.ended.stderr.splitlines()
     [error] = [line for line in lines if line.startswith("error: ")]
-    assert "gang 0 failed" in error
+    assert "gang 0" in error
     assert "Traceback" not in rank_killed.ended.stderr
     assert rank_killed.ended.seconds < 30, "no waiting for a collective's timeout"
 

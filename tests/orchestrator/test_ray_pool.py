@@ -104,8 +104,8 @@ def test_error_of_a_rank_reaches_the_caller_with_its_own_traceback(pool):
     with pytest.raises(GangFailed) as failed:
         pool.next_reply()
     message = str(failed.value)
-    assert message.startswith("gang 0 failed: ")
-    assert "AttributeError" in message and "worker.py" in message
+    for part in ("gang 0", "failed", "AttributeError", "worker.py"):
+        assert part in message
 
 
 def test_failed_gang_gives_its_room_back_once_closed(pool, ray_address):

@@ -1,0 +1,59 @@
+"""Embeddings that are encoded ahead and kept by content."""
+
+import pytest
+import torch
+
+from orchestrator.prompt_embeddings import PromptEmbeddings
+from orchestrator.text import TextEncoder
+
+
+class Loader:
+    """Loads the real encoder, and counts how often."""
+
+    def __init__(self, pipe) -> None:
+        self.times = 0
+        self._pipe = pipe
+
+    def __call__(self) -> TextEncoder:
+        self.times += 1
+        return TextEncoder(self._pipe.tokenizer, self._pipe.text_encoder, max_sequence_length=24)
+
+
+@pytest.fixture
+def loader(pipe):
+    return Loader(pipe)
+
+
+def test_embedding_is_the_encoders(loader, tmp_path):
+    cached = PromptEmbeddings(tmp_path, loader, identity="m").get("a red circle")
+    assert torch.equal(cached, loader().encode_text("a red circle"))
+
+
+def test_each_text_is_encoded_once_and_the_encoder_loaded_once_for_all(loader, tmp_path):
+    embeddings = PromptEmbeddings(tmp_path, loader, identity="m")
+    assert embeddings.prepare(["one", "two", "one", ""]) == 3
+    assert embeddings.prepare(["two", ""]) == 0
+    embeddings.get("one")
+    assert PromptEmbeddings(tmp_path, loader, identity="m").prepare(["one", "two"]) == 0
+    assert loader.times == 1
+
+
+def test_another_model_has_embeddings_of_its_own(loader, tmp_path):
+    PromptEmbeddings(tmp_path, loader, identity="m").prepare(["one"])
+    assert PromptEmbeddings(tmp_path, loader, identity="other").prepare(["one"]) == 1
+
+
+def test_damaged_embedding_is_made_again(loader, tmp_path):
+    embeddings = PromptEmbeddings(tmp_path, loader, identity="m")
+    whole = embeddings.get("one")
+    [file] = tmp_path.iterdir()
+    file.write_bytes(file.read_bytes()[:50])
+    assert torch.equal(embeddings.get("one"), whole)
+
+
+@pytest.mark.parametrize("text", ["../../etc/passwd", "a/b", "\n", "🎈" * 1000, "$(rm -rf /)"])
+def test_any_text_stays_in_the_folder(loader, tmp_path, text):
+    folder = tmp_path / "embeddings"
+    PromptEmbeddings(folder, loader, identity="m").prepare([text])
+    assert len(list(folder.iterdir())) == 1
+    assert [path.name for path in tmp_path.iterdir()] == ["embeddings"]
