@@ -10,9 +10,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import settings
 
 PROJECT = Path(__file__).resolve().parents[1]
 GANG_SCRIPT = PROJECT / "tests" / "parallel" / "gang.py"
+
+# How long an example takes says more about the machine than about the code.
+settings.register_profile("tests", deadline=None)
+settings.load_profile("tests")
 
 CLUSTER_VARIABLES = (
     "RANK",
@@ -83,7 +88,8 @@ def gang(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., dict[int, li
                 *(sys.executable, str(GANG_SCRIPT), str(task_file), function),
                 *(json.dumps(list(world_sizes)), json.dumps(arguments), str(output)),
             ],
-            env=clean_environment(),
+            # Packages of others bring folders named like some of the project's, which would be found first.
+            env=clean_environment(PYTHONPATH=str(PROJECT)),
             capture_output=True,
             text=True,
             timeout=timeout,

@@ -46,7 +46,7 @@ def fail_on_rank_one():
 
 
 def test_a_failing_worker_fails_the_run():
-    with pytest.raises(ProcessRaisedException, match=r"broken on purpose|Connection closed"):
+    with pytest.raises(ProcessRaisedException, match=r"broken on purpose|Connection closed|Connection reset"):
         run_workers(2, fail_on_rank_one)
 
 
