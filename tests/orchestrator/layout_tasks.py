@@ -11,8 +11,8 @@ from orchestrator.decode import decode_latents
 from parallel.layout import AttentionEngine, Layout, Problem, splits_evenly
 from spectrum import ForecastSettings
 
-SIZES = {"even": (64, 96, 9), "uneven": (80, 80, 9)}
-"""Height, width, frames: 72 tokens, and 75."""
+SIZES = {"even": (64, 96, 9, 50), "uneven": (80, 80, 9, 20)}
+"""Height, width, frames, steps: 72 tokens, and 75."""
 
 LAYOUTS = {
     1: [("even", {}, "diffusers"), ("uneven", {}, "diffusers")],
@@ -40,14 +40,15 @@ LAYOUTS = {
 def render(
     rank: int, *, model: str, size: str, layout: Layout, engine: str, is_attention_local: bool = False
 ) -> dict:
-    """One video of 50 steps with forecasts, on the demo model."""
-    height, width, num_frames = SIZES[size]
+    """One video with forecasts, on the demo model."""
+    height, width, num_frames, num_steps = SIZES[size]
     request = replace(
         REQUEST,
         prompt="a large red circle moving left on a dark blue background",
         height=height,
         width=width,
         num_frames=num_frames,
+        num_steps=num_steps,
         forecast=ForecastSettings(),
     )
     num_tokens = 3 * (height // 16) * (width // 16)
@@ -64,26 +65,34 @@ def render(
     if is_attention_local:
         for block in rank_engine.transformer.blocks:
             block.attn1.processor._parallel_config = None
+    block_calls = []
+    for block in rank_engine.transformer.blocks:
+        block.register_forward_hook(lambda *_arguments: block_calls.append(state.step))
     state = rank_engine.start(request)
+    noise = rank_engine.group.gather(state.tokens, num_tokens)
     with counted_collectives(state) as counts:
         while not state.is_denoised:
             rank_engine.engine.run_segment(state)
     latents = rank_engine.engine.finish(state)
     return {
+        "noise": noise,
         "latents": latents,
         "frames": decode_latents(rank_engine.vae, latents) if rank == 0 else None,
-        "collectives": [counts[step] for step in range(len(state.plan))],
+        "rounds": tuple(one.kind for one in state.rounds),
+        "collectives": [counts[step] for step in range(num_steps)],
+        "block_calls": [block_calls.count(step) for step in range(num_steps)],
+        "num_blocks": len(rank_engine.transformer.blocks),
     }
 
 
 def render_every_layout(rank: int, world_size: int, *, model: str) -> dict:
-    """By size, layout and engine; and for more than one rank a control whose attention stays on the rank."""
+    """By size, layout and engine; and for two ranks a control whose attention stays on the rank."""
     results = {}
     for size, degrees, engine in LAYOUTS[world_size]:
         layout = Layout(**degrees)
         results[size, str(layout), engine] = render(rank, model=model, size=size, layout=layout, engine=engine)
-    if world_size > 1:
-        layout = Layout(ulysses=world_size)
+    if world_size == 2:
+        layout = Layout(ulysses=2)
         results["control"] = render(
             rank, model=model, size="even", layout=layout, engine="diffusers", is_attention_local=True
         )

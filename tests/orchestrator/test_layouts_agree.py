@@ -1,4 +1,6 @@
-"""One video of 50 steps with forecasts, rendered under every kind of layout by real ranks, against one process.
+"""A video with forecasts, rendered under every kind of layout by real ranks, against one process.
+
+Of 50 steps; of 20 where the slices are uneven.
 
 In float32 on the CPU. Ulysses and guidance layouts compute each value with the same operations in the same order
 as one process, so they are equal to the last bit. A ring joins partial softmax sums, in another order.
@@ -12,7 +14,7 @@ import torch
 
 from spectrum import ForecastSettings, Round
 
-PLAN = ForecastSettings().plan(50)
+PLANS = {"even": ForecastSettings().plan(50), "uneven": ForecastSettings().plan(20)}
 
 EXACT = [
     (2, ("even", "ulysses 2", "diffusers")),
@@ -66,11 +68,19 @@ def test_rings_are_equal_to_one_process_but_for_the_order_of_sums(results, world
         assert 0 < difference <= RING_TOLERANCE
 
 
-@pytest.mark.parametrize("world_size", [2, 4])
-def test_attention_that_stays_on_the_rank_is_noticed(results, world_size):
-    alone = reference(results, "even")["latents"]
-    wrong = results[world_size][0]["control"]["latents"]
-    assert (wrong - alone).abs().max() / alone.abs().max() > 1000 * RING_TOLERANCE
+@pytest.mark.parametrize(("world_size", "case"), EXACT + RING)
+def test_layouts_do_not_change_the_noise(results, world_size, case):
+    alone = reference(results, case[0])["noise"]
+    assert all(torch.equal(rank[case]["noise"], alone) for rank in results[world_size])
+
+
+def test_attention_that_stays_on_the_rank_is_noticed(results):
+    """The control of the tests above: tokens are split and gathered, but attention sees its own rank's only."""
+    alone, wrong = reference(results, "even"), results[2][0]["control"]
+    assert torch.equal(wrong["noise"], alone["noise"])
+    difference = (wrong["latents"] - alone["latents"]).abs().max() / alone["latents"].abs().max()
+    assert difference > 1000 * RING_TOLERANCE
+    assert not np.array_equal(wrong["frames"], alone["frames"])
 
 
 @pytest.mark.parametrize(("world_size", "case"), EXACT + RING)
@@ -78,8 +88,18 @@ def test_forecast_rounds_issue_no_collective_but_one_exchange_between_guidance_b
     expected = 1 if "cfg 2" in case[1] else 0
     for rank in results[world_size]:
         by_kind = {
-            kind: {rank[case]["collectives"][step] for step, planned in enumerate(PLAN) if planned is kind}
+            kind: {rank[case]["collectives"][step] for step, planned in enumerate(PLANS[case[0]]) if planned is kind}
             for kind in Round
         }
         assert by_kind[Round.FORECAST] == {expected}
         assert min(by_kind[Round.FULL]) > 0
+
+
+@pytest.mark.parametrize(("world_size", "case"), EXACT + RING)
+def test_every_rank_follows_the_plan_and_forecast_rounds_run_no_block(results, world_size, case):
+    plan = PLANS[case[0]]
+    branches = 1 if "cfg 2" in case[1] else 2
+    for rank in results[world_size]:
+        assert rank[case]["rounds"] == plan.rounds
+        calls = {Round.FULL: branches * rank[case]["num_blocks"], Round.FORECAST: 0}
+        assert rank[case]["block_calls"] == [calls[kind] for kind in plan]
