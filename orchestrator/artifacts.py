@@ -13,6 +13,7 @@ from typing import Any
 
 from orchestrator.errors import BadInput
 
+_TEMPORARY = ".tmp-"
 _VIDEO_ID = re.compile(r"[0-9a-f]+")
 
 
@@ -46,6 +47,13 @@ class VideoFolder:
     def is_done(self) -> bool:
         """Whether every file is there, whole."""
         return self.sidecar.is_file() and self.video.is_file()
+
+    def clear(self) -> None:
+        """Remove what a killed launch may have left: half-written files, and the latents of a video that is done."""
+        for temporary in self.root.glob(f"{_TEMPORARY}*"):
+            temporary.unlink(missing_ok=True)
+        if self.is_done:
+            self.latents.unlink(missing_ok=True)
 
     def read_sidecar(self) -> dict[str, Any]:
         """The finished video's record."""
@@ -96,7 +104,7 @@ def publish(path: Path) -> Iterator[Path]:
     of `path`, and is removed if the writer fails.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    handle, name = tempfile.mkstemp(dir=path.parent, prefix=".tmp-", suffix=path.suffix)
+    handle, name = tempfile.mkstemp(dir=path.parent, prefix=_TEMPORARY, suffix=path.suffix)
     os.close(handle)
     temporary = Path(name)
     try:

@@ -10,6 +10,8 @@ from time import monotonic
 
 import hydra
 from hydra.core.config_store import ConfigStore
+from hydra.core.hydra_config import HydraConfig
+from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import MissingMandatoryValue
 from rich.console import Console
@@ -40,6 +42,7 @@ def _compose(composed: DictConfig) -> None:
     if not console.is_terminal:
         console.width = LOG_WIDTH
     try:
+        _check_single_run()
         sys.exit(_launch(composed, console))
     except BadInput as error:
         print(f"error: {error}", file=sys.stderr)  # noqa: T201 - one line, whatever the terminal's width
@@ -52,6 +55,12 @@ def _compose(composed: DictConfig) -> None:
         # Everything is taken down by now. Python's own end would run destructors of libraries that were broken off in
         # the middle (Ray, while it starts, then crashes), and takes a second more.
         os._exit(EXIT_INTERRUPTED)
+
+
+def _check_single_run() -> None:
+    """Hydra would compose many configurations for --multirun, and the end of the first run would end them all."""
+    if HydraConfig.get().mode is RunMode.MULTIRUN:
+        raise BadInput("--multirun is not for this command: one launch renders one batch, launch once for each")
 
 
 def _launch(composed: DictConfig, console: Console) -> int:

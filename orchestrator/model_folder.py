@@ -97,9 +97,19 @@ def _check_parts(folder: Path) -> Path:
             f"{', '.join(PARTS)}"
         )
     lacking = [pattern for pattern in FILES if not any(folder.glob(pattern))]
+    lacking += [name for index in folder.glob("*/*.safetensors.index.json") for name in _files_missing_of(index)]
     if lacking:
         raise BadInput(f"model.path={folder} lacks {', '.join(lacking)}: the model is incomplete, copy it again")
     return folder
+
+
+def _files_missing_of(index: Path) -> list[str]:
+    """The weight files that an index names and that are not beside it."""
+    try:
+        names = sorted(set(json.loads(index.read_text(encoding="utf-8"))["weight_map"].values()))
+    except (ValueError, TypeError, KeyError, AttributeError, OSError) as error:
+        raise BadInput(f"model.path: {index} is no index of weight files; copy the model again") from error
+    return [f"{index.parent.name}/{name}" for name in names if not (index.parent / name).is_file()]
 
 
 def _download(name: str) -> Path:

@@ -4,7 +4,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from orchestrator.launch_plan import Device, ModelSpec
+from orchestrator.choices import Device
+from orchestrator.launch_plan import ModelSpec
 from orchestrator.pool import Command
 from parallel.layout import AttentionEngine, Layout
 

@@ -10,8 +10,9 @@ from contextlib import contextmanager
 
 import ray
 
+from orchestrator.choices import ClusterKind, Device
 from orchestrator.errors import BadInput, GangFailed
-from orchestrator.launch_plan import ClusterKind, ClusterSpec, Device
+from orchestrator.launch_plan import ClusterSpec
 from parallel.layout import Layout
 
 NAMESPACE = "spectrum-orchestrator"

@@ -9,8 +9,9 @@ from ray.exceptions import RayActorError, RayTaskError
 from ray.util.placement_group import PlacementGroup, placement_group, placement_group_table, remove_placement_group
 from ray.util.scheduling_strategies import PlacementGroupSchedulingStrategy
 
+from orchestrator.choices import ClusterKind, Device
 from orchestrator.errors import GangFailed
-from orchestrator.launch_plan import ClusterKind, Device, LaunchPlan
+from orchestrator.launch_plan import LaunchPlan
 from orchestrator.pool import Command, Reply
 from orchestrator.rank import RankActor, RankSpec
 from orchestrator.reports import StageReport

@@ -5,7 +5,8 @@ from contextlib import closing, contextmanager
 
 from rich.console import Console
 
-from orchestrator.launch_plan import ClusterKind, LaunchPlan
+from orchestrator.choices import ClusterKind
+from orchestrator.launch_plan import LaunchPlan
 from orchestrator.pool import Pool
 from orchestrator.process_tree import no_process_left
 from orchestrator.progress import Silent, View, make_view
@@ -27,7 +28,11 @@ def run_plan(plan: LaunchPlan, *, console: Console, is_first_rank: bool = True) 
         GangFailed: a rank died or raised.
         BadInput: the Ray cluster cannot be joined or is too small.
     """
-    if all(plan.run_folder.video(video_id).is_done for video_id in plan.requests):
+    folders = [plan.run_folder.video(video_id) for video_id in plan.requests]
+    if is_first_rank:
+        for folder in folders:
+            folder.clear()
+    if all(folder.is_done for folder in folders):
         return
     provenance = Provenance(job_name=plan.job_name, command=command_line(), git_revision=git_revision())
     view: View = make_view(plan.cluster.num_gangs, console) if is_first_rank else Silent()

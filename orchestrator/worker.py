@@ -19,12 +19,12 @@ from torch.distributed.distributed_c10d import Store
 from transformers.utils.logging import disable_progress_bar
 
 from orchestrator.artifacts import VideoFolder, publish
+from orchestrator.choices import Device
 from orchestrator.decode import decode_latents
 from orchestrator.engine import Engine, RenderState
 from orchestrator.errors import DecodeMemoryError
 from orchestrator.filmstrip import write_filmstrip
 from orchestrator.latents_file import Denoised, read_latents, write_latents
-from orchestrator.launch_plan import Device
 from orchestrator.loading import (
     load_scheduler,
     load_sharded_transformer,

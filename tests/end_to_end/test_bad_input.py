@@ -151,6 +151,14 @@ def test_misspelt_override_is_hydras_error_and_readable(answers_to_misspelt, nam
     assert answer["started"] == []
 
 
+def test_several_runs_at_once_are_refused_rather_than_forgotten(launch_many, model_folder):
+    """Hydra would run the command once for each seed."""
+    common = ["--multirun", "+job=demo", f"model.path={model_folder}", "dry_run=true"]
+    [answer] = launch_many([[*common, "seed=1,2"]])
+    assert answer["status"] == 2
+    assert "multirun" in answer["stderr"]
+
+
 def test_help_names_every_group_and_starts_nothing(answers_to_misspelt):
     answer = answers_to_misspelt["help"]
     assert answer["status"] == 0

@@ -1,36 +1,20 @@
 """Every input that cannot be used is refused in one line that names field, value and what is allowed."""
 
-import json
-import shutil
 from pathlib import Path
 
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from planning import pretend_gpus, refusal_of, set_value
 
-from orchestrator.devices import count_cpus, count_gpus
+from orchestrator.checks import num_tokens
+from orchestrator.choices import ClusterKind, Device, DType
+from orchestrator.devices import count_gpus
 from orchestrator.errors import BadInput
-from orchestrator.launch_plan import ClusterKind, Device, DType, num_tokens, plan_launch
-from parallel.layout import Layout
+from orchestrator.launch_plan import plan_launch
 from spectrum import Method
 
 needs_no_gpu = pytest.mark.skipif(count_gpus() > 0, reason="for machines without a GPU")
-
-
-def set_value(config, name: str, value: object) -> None:
-    *groups, field = name.split(".")
-    for group in groups:
-        config = getattr(config, group)
-    assert hasattr(config, field)
-    setattr(config, field, value)
-
-
-def refusal_of(config, **arguments) -> str:
-    with pytest.raises(BadInput) as refused:
-        plan_launch(config, **arguments)
-    message = str(refused.value)
-    assert "\n" not in message
-    return message
 
 
 def test_plan_holds_what_was_asked_for(config, model_folder, tmp_path):
@@ -178,92 +162,6 @@ def test_large_model_is_refused_on_the_cpu(config):
     assert "model=tiny_wan" in message
 
 
-def test_more_ranks_than_gpus_are_refused(config, monkeypatch):
-    monkeypatch.setattr("orchestrator.launch_plan.count_gpus", lambda: 3)
-    config.cluster.kind, config.cluster.device, config.parallel.ulysses = "local", "cuda", 2
-    config.cluster.num_gangs = 2
-    message = refusal_of(config)
-    assert "cluster.num_gangs=2 gangs of 2 ranks (ulysses 2) need 4 GPUs, this machine has 3" in message
-    config.cluster.num_gangs = 1
-    assert plan_launch(config).layout.ulysses == 2
-
-
-@pytest.mark.parametrize(
-    ("num_gpus", "layout"),
-    [
-        (1, Layout()),
-        (2, Layout(cfg=2)),
-        (3, Layout(ring=3)),
-        (4, Layout(cfg=2, ulysses=2)),
-        (8, Layout(cfg=2, ulysses=4)),
-    ],
-)
-def test_by_default_a_gang_takes_all_gpus_in_the_layout_that_suits_the_video(config, monkeypatch, num_gpus, layout):
-    monkeypatch.setattr("orchestrator.launch_plan.count_gpus", lambda: num_gpus)
-    config.cluster.kind, config.cluster.device = "local", "auto"
-    plan = plan_launch(config)
-    assert plan.cluster.device is Device.CUDA
-    assert plan.layout == layout
-
-
-def test_far_more_ranks_than_cpu_cores_are_refused(config):
-    config.cluster.kind = "local"
-    config.cluster.num_gangs = 4 * count_cpus() + 1
-    assert f"cluster.num_gangs={config.cluster.num_gangs}" in refusal_of(config)
-    config.cluster.num_gangs = 4 * count_cpus()
-    assert plan_launch(config).cluster.num_gangs == 4 * count_cpus()
-
-
-def test_ranks_without_ray_are_those_of_torchrun(config):
-    assert plan_launch(config, torchrun_world_size=2).layout == Layout(cfg=2)
-    config.parallel.ulysses = 2
-    assert plan_launch(config, torchrun_world_size=2).layout == Layout(ulysses=2)
-    message = refusal_of(config, torchrun_world_size=1)
-    assert "the layout ulysses 2" in message and "torchrun --nproc-per-node=2" in message
-    assert "the layout ulysses 2" in refusal_of(config, torchrun_world_size=4)
-
-
-def test_ranks_of_torchrun_that_no_layout_fits_are_refused(config):
-    config.parallel.engine = "xfuser"
-    assert "no layout of 7 ranks fits" in refusal_of(config, torchrun_world_size=7)
-
-
-@pytest.mark.parametrize(
-    ("degrees", "ranks", "layout"),
-    [
-        ({"cfg": 2}, None, Layout(cfg=2)),
-        ({"cfg": 2, "ulysses": 2}, 4, Layout(cfg=2, ulysses=2)),
-        ({"ring": 2}, None, Layout(ring=2)),
-        ({}, 4, Layout(cfg=2, ulysses=2)),
-        ({}, None, Layout()),
-    ],
-)
-def test_degrees_that_are_given_are_taken_and_the_others_are_one_or_chosen(config, degrees, ranks, layout):
-    config.cluster.kind, config.parallel.ranks = "local", ranks
-    for name, degree in degrees.items():
-        setattr(config.parallel, name, degree)
-    assert plan_launch(config).layout == layout
-
-
-def test_ranks_that_are_not_the_degrees_product_are_refused(config):
-    config.cluster.kind, config.parallel.ranks, config.parallel.ulysses = "local", 8, 2
-    assert refusal_of(config) == "parallel.ranks=8 is not the 2 ranks of the layout ulysses 2"
-
-
-def test_branches_apart_need_guidance(config):
-    config.cluster.kind, config.parallel.cfg, config.denoise.guidance_scale = "local", 2, 1.0
-    assert "cfg 2 needs two guidance branches" in refusal_of(config)
-
-
-def test_parallel_decoding_needs_a_band_of_rows_for_each_rank(config):
-    config.cluster.kind, config.parallel.ulysses, config.decode.parallel = "local", 4, True
-    assert plan_launch(config).decode_parallel
-    config.video.height = 48
-    assert "decode.parallel=true is impossible here: 6 rows of latents" in refusal_of(config)
-    config.video.height, config.decode.tiling = 96, True
-    assert "decode.parallel and decode.tiling are both true" in refusal_of(config)
-
-
 def test_prompts_are_not_encoded_on_a_gpu_that_is_not_used(config):
     config.model.text_device = "cuda"
     assert "model.text_device=cuda but the ranks run on the CPU" in refusal_of(config)
@@ -308,63 +206,6 @@ def test_default_output_is_named_after_the_job_and_the_batch(config, tmp_path, m
     assert one != two
     assert one.parent == tmp_path / "outputs"
     assert one.name.startswith("demo-")
-
-
-@pytest.mark.parametrize("path", ["does/not/exist/at/all", "/nowhere", "no such folder", ""])
-def test_model_folder_that_is_not_there_is_refused(config, monkeypatch, tmp_path, path):
-    monkeypatch.chdir(tmp_path)
-    config.model.path = path
-    assert "model.path=" in refusal_of(config)
-
-
-@pytest.mark.parametrize("part", ["transformer", "vae", "text_encoder", "tokenizer", "scheduler"])
-def test_model_folder_that_lacks_a_part_is_refused(config, model_folder, tmp_path, part):
-    folder = tmp_path / "model"
-    shutil.copytree(model_folder, folder)
-    shutil.rmtree(folder / part)
-    config.model.path = str(folder)
-    message = refusal_of(config)
-    assert f"model.path={folder}" in message
-    assert f"lacks {part}" in message
-
-
-@pytest.mark.parametrize(
-    "missing",
-    [
-        "transformer/config.json",
-        "transformer/diffusion_pytorch_model.safetensors",
-        "vae/config.json",
-        "vae/diffusion_pytorch_model.safetensors",
-        "text_encoder/model.safetensors",
-        "scheduler/scheduler_config.json",
-        "tokenizer/tokenizer.json",
-    ],
-)
-def test_model_folder_that_lacks_a_file_is_refused(config, model_folder, tmp_path, missing):
-    folder = tmp_path / "model"
-    shutil.copytree(model_folder, folder)
-    (folder / missing).unlink()
-    config.model.path = str(folder)
-    assert "model.path=" in refusal_of(config)
-
-
-@pytest.mark.parametrize("text", ["", "{", "[]", "{}", '{"num_attention_heads": "many"}'])
-def test_model_folder_with_a_damaged_configuration_is_refused(config, model_folder, tmp_path, text):
-    folder = tmp_path / "model"
-    shutil.copytree(model_folder, folder)
-    (folder / "transformer" / "config.json").write_text(text)
-    config.model.path = str(folder)
-    assert "model.path=" in refusal_of(config)
-
-
-def test_model_folder_of_another_model_is_refused(config, model_folder, tmp_path):
-    folder = tmp_path / "model"
-    shutil.copytree(model_folder, folder)
-    file = folder / "transformer" / "config.json"
-    file.write_text(json.dumps(json.loads(file.read_text()) | {"num_attention_heads": 12}))
-    config.model.path = str(folder)
-    message = refusal_of(config)
-    assert "12 attention heads" in message and "has 8" in message
 
 
 @pytest.mark.parametrize(
@@ -436,7 +277,27 @@ def test_negative_order_is_refused_by_taylor(config):
     assert "forecast.order=-1 must be at least 0" in refusal_of(config)
 
 
-def test_absurd_degree_is_refused_at_once(config):
-    """Without trying every degree up to it."""
-    config.parallel.ulysses = 10**12
-    assert "parallel.ulysses=1000000000000 must be at least 1 and at most 1024" in refusal_of(config)
+def test_cluster_in_capitals_has_its_gpus_elsewhere_too(config, monkeypatch):
+    pretend_gpus(monkeypatch, 0)
+    config.model.needs_gpu, config.cluster.device, config.cluster.address = True, "auto", "head:6379"
+    for kind in ("ray", "RAY"):
+        config.cluster.kind = kind
+        assert plan_launch(config).cluster.device is Device.CUDA
+
+
+@pytest.mark.parametrize("field", ["cluster.device", "model.text_device"])
+def test_auto_may_be_typed_in_any_case(config, field):
+    set_value(config, field, "Auto")
+    assert plan_launch(config)
+
+
+@pytest.mark.parametrize("tokens", [0, -5])
+def test_fewer_text_tokens_than_one_are_refused(config, tokens):
+    config.model.max_sequence_length = tokens
+    assert f"model.max_sequence_length={tokens} must be at least 1" in refusal_of(config)
+
+
+@pytest.mark.parametrize("name", ["../../elsewhere", "a/b", "", "."])
+def test_job_name_that_leads_elsewhere_is_refused(config, name):
+    config.output, config.job.name = None, name
+    assert "job.name=" in refusal_of(config)

@@ -143,3 +143,14 @@ def test_threads_are_those_of_a_rank(config):
     assert torch.get_num_threads() == config.cluster.cpus_per_rank
     torch.set_num_threads(1)
     pool.close()
+
+
+@pytest.mark.parametrize("left", [".tmp-abc123.mp4", "latents.safetensors"])
+def test_files_that_a_killed_launch_left_are_gone_after_the_next_one(two_prompts, left):
+    """A temporary file, or the latents of a video that was done but for their removal."""
+    plan = run(two_prompts)
+    done, broken = (plan.run_folder.video(name) for name in plan.requests)
+    broken.sidecar.unlink()
+    (done.root / left).write_bytes(b"half")
+    run(two_prompts)
+    assert not (done.root / left).exists()

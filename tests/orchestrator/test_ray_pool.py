@@ -10,8 +10,9 @@ import pytest
 from rich.console import Console
 
 from orchestrator.artifacts import RunFolder, sha256_of
+from orchestrator.choices import ClusterKind
 from orchestrator.errors import GangFailed
-from orchestrator.launch_plan import ClusterKind, plan_launch
+from orchestrator.launch_plan import plan_launch
 from orchestrator.pool import Command
 from orchestrator.progress import Silent
 from orchestrator.ray_environment import prepare_environment

@@ -9,7 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from orchestrator.artifacts import VideoFolder, sha256_of
-from orchestrator.launch_plan import Device, DType, ModelSpec
+from orchestrator.choices import Device, DType
+from orchestrator.launch_plan import ModelSpec
 from orchestrator.rank import RankSpec
 from orchestrator.reports import RoundReport, Stage
 from orchestrator.sidecar import (

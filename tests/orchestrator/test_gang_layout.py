@@ -1,0 +1,108 @@
+"""A gang's layout: chosen for the ranks at hand, taken as it was typed, or refused in one line."""
+
+import pytest
+from planning import pretend_gpus, refusal_of
+
+from orchestrator.choices import Device
+from orchestrator.devices import count_cpus, count_gpus
+from orchestrator.launch_plan import plan_launch
+from parallel.layout import Layout
+
+needs_no_gpu = pytest.mark.skipif(count_gpus() > 0, reason="for machines without a GPU")
+
+
+def test_more_ranks_than_gpus_are_refused(config, monkeypatch):
+    pretend_gpus(monkeypatch, 3)
+    config.cluster.kind, config.cluster.device, config.parallel.ulysses = "local", "cuda", 2
+    config.cluster.num_gangs = 2
+    message = refusal_of(config)
+    assert "cluster.num_gangs=2 gangs of 2 ranks (ulysses 2) need 4 GPUs, this machine has 3" in message
+    config.cluster.num_gangs = 1
+    assert plan_launch(config).layout.ulysses == 2
+
+
+@pytest.mark.parametrize(
+    ("num_gpus", "layout"),
+    [
+        (1, Layout()),
+        (2, Layout(cfg=2)),
+        (3, Layout(ring=3)),
+        (4, Layout(cfg=2, ulysses=2)),
+        (8, Layout(cfg=2, ulysses=4)),
+    ],
+)
+def test_by_default_a_gang_takes_all_gpus_in_the_layout_that_suits_the_video(config, monkeypatch, num_gpus, layout):
+    pretend_gpus(monkeypatch, num_gpus)
+    config.cluster.kind, config.cluster.device = "local", "auto"
+    plan = plan_launch(config)
+    assert plan.cluster.device is Device.CUDA
+    assert plan.layout == layout
+
+
+def test_far_more_ranks_than_cpu_cores_are_refused(config):
+    config.cluster.kind = "local"
+    config.cluster.num_gangs = 4 * count_cpus() + 1
+    assert f"cluster.num_gangs={config.cluster.num_gangs}" in refusal_of(config)
+    config.cluster.num_gangs = 4 * count_cpus()
+    assert plan_launch(config).cluster.num_gangs == 4 * count_cpus()
+
+
+def test_ranks_without_ray_are_those_of_torchrun(config):
+    assert plan_launch(config, torchrun_world_size=2).layout == Layout(cfg=2)
+    config.parallel.ulysses = 2
+    assert plan_launch(config, torchrun_world_size=2).layout == Layout(ulysses=2)
+    message = refusal_of(config, torchrun_world_size=1)
+    assert "the layout ulysses 2" in message and "torchrun --nproc-per-node=2" in message
+    assert "the layout ulysses 2" in refusal_of(config, torchrun_world_size=4)
+
+
+def test_ranks_of_torchrun_that_no_layout_fits_are_refused(config):
+    config.parallel.engine = "xfuser"
+    assert "no layout of 7 ranks fits" in refusal_of(config, torchrun_world_size=7)
+
+
+@pytest.mark.parametrize(
+    ("degrees", "ranks", "layout"),
+    [
+        ({"cfg": 2}, None, Layout(cfg=2)),
+        ({"cfg": 2, "ulysses": 2}, 4, Layout(cfg=2, ulysses=2)),
+        ({"ring": 2}, None, Layout(ring=2)),
+        ({}, 4, Layout(cfg=2, ulysses=2)),
+        ({}, None, Layout()),
+    ],
+)
+def test_degrees_that_are_given_are_taken_and_the_others_are_one_or_chosen(config, degrees, ranks, layout):
+    config.cluster.kind, config.parallel.ranks = "local", ranks
+    for name, degree in degrees.items():
+        setattr(config.parallel, name, degree)
+    assert plan_launch(config).layout == layout
+
+
+def test_ranks_that_are_not_the_degrees_product_are_refused(config):
+    config.cluster.kind, config.parallel.ranks, config.parallel.ulysses = "local", 8, 2
+    assert refusal_of(config) == "parallel.ranks=8 is not the 2 ranks of the layout ulysses 2"
+
+
+def test_branches_apart_need_guidance(config):
+    config.cluster.kind, config.parallel.cfg, config.denoise.guidance_scale = "local", 2, 1.0
+    assert "cfg 2 needs two guidance branches" in refusal_of(config)
+
+
+def test_parallel_decoding_needs_a_band_of_rows_for_each_rank(config):
+    config.cluster.kind, config.parallel.ulysses, config.decode.parallel = "local", 4, True
+    assert plan_launch(config).decode_parallel
+    config.video.height = 48
+    assert "decode.parallel=true is impossible here: 6 rows of latents" in refusal_of(config)
+    config.video.height, config.decode.tiling = 96, True
+    assert "decode.parallel and decode.tiling are both true" in refusal_of(config)
+
+
+def test_absurd_degree_is_refused_at_once(config):
+    """Without trying every degree up to it."""
+    config.parallel.ulysses = 10**12
+    assert "parallel.ulysses=1000000000000 must be at least 1 and at most 1024" in refusal_of(config)
+
+
+def test_absurd_number_of_ranks_is_refused_by_its_own_name(config):
+    config.cluster.kind, config.parallel.ranks = "local", 1_000_000_007
+    assert "parallel.ranks=1000000007" in refusal_of(config)
