@@ -12,7 +12,14 @@ from diffusers import AutoencoderKLWan, WanTransformer3DModel
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from orchestrator.engine import Engine, RenderState
-from orchestrator.loading import load_scheduler, load_text_encoder, load_transformer, load_vae, vae_scales
+from orchestrator.loading import (
+    load_scheduler,
+    load_sharded_transformer,
+    load_text_encoder,
+    load_transformer,
+    load_vae,
+    vae_scales,
+)
 from orchestrator.request import Request
 from orchestrator.text import TextEncoder
 from parallel.apply import apply_sequence_parallel
@@ -54,9 +61,13 @@ def build(
     max_sequence_length: int,
     attention: AttentionEngine = AttentionEngine.DIFFUSERS,
     uneven: bool = False,
+    shard_blocks: bool = False,
 ) -> RankEngine:
     """Load the model of a folder on this rank of the default process group."""
-    transformer = load_transformer(folder, device=device, dtype=dtype)
+    if shard_blocks:
+        transformer = load_sharded_transformer(folder, device=device, dtype=dtype, world_size=layout.world_size)
+    else:
+        transformer = load_transformer(folder, device=device, dtype=dtype)
     group = apply_sequence_parallel(transformer, layout, rank=rank, engine=attention, uneven=uneven)
     spatial_scale, temporal_scale = vae_scales(folder)
     engine = Engine(

@@ -46,13 +46,24 @@ def load_sharded(
     for name, parameter in model.named_parameters():
         parameter.data = parameter.data.to(_dtype_of(model, name, dtype))
     model.requires_grad_(False)
-    for block in model.blocks:
-        fully_shard(block, mesh=mesh)
+    _shard(model, mesh)
     with ExitStack() as files:
         reader = _Reader(folder, files)
         state = dict(_parameters(model, reader, device, mesh))
     model.load_state_dict(state, assign=True)
     return model.to(device).eval().requires_grad_(False)
+
+
+def _shard(model: ModelMixin, mesh: DeviceMesh) -> None:
+    """Shard the blocks' parameters and no other.
+
+    The model is the root that FSDP wants, with nothing of its own to shard: blocks that are roots themselves would
+    stay whole once they have run, and their gathers would wait for the block before instead of running beside it.
+    """
+    for block in model.blocks:
+        fully_shard(block, mesh=mesh)
+    in_blocks = set(model.blocks.parameters())
+    fully_shard(model, mesh=mesh, ignored_params={one for one in model.parameters() if one not in in_blocks})
 
 
 class _Reader:

@@ -11,8 +11,8 @@ from orchestrator.decode import decode_latents
 from parallel.layout import AttentionEngine, Layout, Problem, splits_evenly
 from spectrum import ForecastSettings
 
-SIZES = {"even": (64, 96, 9, 50), "uneven": (80, 80, 9, 20)}
-"""Height, width, frames, steps: 72 tokens, and 75."""
+SIZES = {"even": (64, 96, 9, 50), "uneven": (80, 80, 17, 20)}
+"""Height, width, frames, steps: 72 tokens, and 125."""
 
 LAYOUTS = {
     1: [("even", {}, "diffusers"), ("uneven", {}, "diffusers")],
@@ -51,7 +51,7 @@ def render(
         num_steps=num_steps,
         forecast=ForecastSettings(),
     )
-    num_tokens = 3 * (height // 16) * (width // 16)
+    num_tokens = ((num_frames - 1) // 4 + 1) * (height // 16) * (width // 16)
     rank_engine = build(
         Path(model),
         layout=layout,
