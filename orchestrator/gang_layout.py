@@ -52,7 +52,7 @@ def layout_of(config: LaunchConfig, kind: ClusterKind, device: Device, torchrun_
     if kind is ClusterKind.NONE and layout.world_size != torchrun_world_size:
         raise BadInput(
             f"{_fields(given)}: the layout {layout} does not fit cluster=none with {torchrun_world_size} "
-            f"process{'es' if torchrun_world_size > 1 else ''}; leave the degrees null, or start the ranks with "
+            f"process{'es' if torchrun_world_size > 1 else ''}; take parallel=auto, or start the ranks with "
             f"torchrun --nproc-per-node={layout.world_size} -m orchestrator.launch …"
         )
     return layout

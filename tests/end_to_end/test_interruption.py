@@ -13,7 +13,7 @@ def arguments(model_folder) -> list[str]:
 
 
 def test_launch_in_one_process_ends_in_time_when_terminated(watch, arguments, tmp_path):
-    watched = watch(*arguments, "cluster=none", "parallel.ulysses=null", f"output={tmp_path}/run")
+    watched = watch(*arguments, "cluster=none", "parallel=auto", f"output={tmp_path}/run")
     watched.wait_for("denoise  step 4/50")
     ended = watched.end(watched.terminate)
     assert ended.status == 130

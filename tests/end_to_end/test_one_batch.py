@@ -119,7 +119,7 @@ def alone(launch_many, arguments, tmp_path_factory) -> dict:
     folder = tmp_path_factory.mktemp("alone")
     batch = folder / "prompts.txt"
     batch.write_text(f"{PROMPTS[0]}\n{PROMPTS[-1]}\n")
-    last_words = ("cluster=none", "parallel.ulysses=null", f"batch={batch}", f"output={folder}/run")
+    last_words = ("cluster=none", "parallel=auto", f"batch={batch}", f"output={folder}/run")
     [answer] = launch_many([[*arguments, *last_words]])
     return answer | {"folder": folder / "run"}
 

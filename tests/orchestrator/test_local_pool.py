@@ -3,6 +3,7 @@
 import io
 import json
 import os
+import shutil
 import time
 
 import imageio.v3 as imageio
@@ -12,6 +13,7 @@ from PIL import Image
 from rich.console import Console
 
 from orchestrator.artifacts import sha256_of
+from orchestrator.errors import DecodeMemoryError
 from orchestrator.launch_plan import plan_launch
 from orchestrator.local_pool import LocalPool
 from orchestrator.pool import Command
@@ -102,6 +104,31 @@ def test_record_that_cannot_be_written_leaves_the_video_to_be_done_again(two_pro
     assert first.video.is_file() and not first.is_done
     run(two_prompts)
     assert all(plan.run_folder.video(name).is_done for name in plan.requests)
+
+
+def test_decode_that_runs_out_of_memory_costs_no_latents(two_prompts, monkeypatch):
+    """The next launch decodes what the failed one has denoised, to the same bytes, and says how long that took."""
+    undisturbed = run(two_prompts)
+    first = undisturbed.run_folder.video(next(iter(undisturbed.requests)))
+    expected, steps = sha256_of(first.video), len(first.read_sidecar()["plan"])
+    shutil.rmtree(undisturbed.run_folder.root)
+
+    def out_of_memory(*_arguments, **_options):
+        raise torch.OutOfMemoryError("tried to allocate too much")
+
+    with monkeypatch.context() as patch:
+        patch.setattr("orchestrator.worker.decode_latents", out_of_memory)
+        with pytest.raises(DecodeMemoryError, match=r"latents are on the disk.*decode\.parallel=true"):
+            run(two_prompts)
+    assert first.latents.is_file() and not first.is_done
+    with monkeypatch.context() as patch:
+        patch.setattr("orchestrator.engine.Engine.run_segment", lambda *_: pytest.fail("it was denoised again"))
+        two_prompts.prompt, two_prompts.batch = undisturbed.requests[first.root.name].prompt, None
+        run(two_prompts)
+    assert sha256_of(first.video) == expected
+    record = first.read_sidecar()
+    assert len(record["plan"]) == steps and record["seconds"]["stages"]["denoise"] > 0
+    assert not first.latents.exists()
 
 
 def test_pool_answers_command_by_command(config):
