@@ -1,21 +1,22 @@
 """From the configuration to what will be done: every check that can be made before anything is loaded."""
 
 from collections.abc import Iterable
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 
 from orchestrator.artifacts import RunFolder
 from orchestrator.checks import check_cluster, check_denoise, check_job, check_room, check_video
 from orchestrator.choices import ClusterKind, Device, DType, choose, choose_or_auto
-from orchestrator.config import ClusterConfig, ForecastConfig, LaunchConfig, ModelConfig
+from orchestrator.config import ClusterConfig, LaunchConfig, ModelConfig
 from orchestrator.devices import count_gpus
 from orchestrator.errors import BadInput
+from orchestrator.forecast_choice import check_calibration, check_plan, forecast_settings, made_for
 from orchestrator.gang_layout import decodes_in_parallel, layout_of, problem_of
 from orchestrator.model_folder import find_model, model_fingerprint, transformer_heads
 from orchestrator.prompts import read_prompts
 from orchestrator.request import Request, content_hash, video_id
 from parallel.layout import Layout, Problem
-from spectrum import ForecastSettings, Method
+from spectrum import ForecastSettings
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -75,11 +76,14 @@ def plan_launch(config: LaunchConfig, *, torchrun_world_size: int = 1) -> Launch
     prompts = read_prompts(prompt=config.prompt, batch=config.batch, job_batch=config.job.batch)
     check_video(config.video, config.model)
     check_denoise(config)
-    forecast = _forecast_settings(config.forecast)
+    forecast = forecast_settings(config.forecast, flow_shift=config.denoise.flow_shift)
+    check_plan(forecast, config.denoise.num_steps)
     kind = choose(ClusterKind, config.cluster.kind, "cluster.kind")
     device = _device(config.cluster, kind, config.model)
     check_cluster(config.cluster, kind)
     model = _model_spec(config.model, device)
+    if not config.forecast.anywhere:
+        check_calibration(forecast, made_for(config, model.folder, model.fingerprint))
     layout = layout_of(config, kind, device, torchrun_world_size)
     check_room(config.cluster, kind, device, layout)
     requests = {}
@@ -123,14 +127,6 @@ def _request(config: LaunchConfig, forecast: ForecastSettings, prompt: str) -> R
         forecast=forecast,
         decode_tiling=config.decode.tiling,
     )
-
-
-def _forecast_settings(config: ForecastConfig) -> ForecastSettings:
-    method = choose(Method, config.method, "forecast.method")
-    try:
-        return ForecastSettings(**(asdict(config) | {"method": method}))
-    except ValueError as error:
-        raise BadInput(f"forecast.{error}") from error
 
 
 def _device(cluster: ClusterConfig, kind: ClusterKind, model: ModelConfig) -> Device:

@@ -22,6 +22,10 @@ class RoundReport:
     step: int
     kind: Round
     seconds: float
+    forecast_error: float | None = None
+    """Of a full round: how far the forecast that would have been made was off, relative to the features' norm."""
+    is_fallback: bool = False
+    """Whether the round is full because its forecast was not trusted."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
