@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 from enum import StrEnum
+from typing import Any
 
 from spectrum import Round
 
@@ -38,3 +39,5 @@ class StageReport:
     """The rounds of one segment (denoise)."""
     is_complete: bool = True
     """Whether the stage is over (denoise ends with the last segment)."""
+    result: Any = None
+    """What a calibration asked for: lists of numbers."""

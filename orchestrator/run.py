@@ -41,6 +41,14 @@ def run_plan(plan: LaunchPlan, *, console: Console, is_first_rank: bool = True) 
 
 
 @contextmanager
+def gangs_of(plan: LaunchPlan, console: Console) -> Iterator[Pool]:
+    """The plan's gangs with the model loaded, for work that renders no batch."""
+    view = make_view(plan.cluster.num_gangs, console)
+    with closing(view), _pool(plan, view) as pool:
+        yield pool
+
+
+@contextmanager
 def _pool(plan: LaunchPlan, view: View) -> Iterator[Pool]:
     """The gangs that the plan asks for, with the model loaded; gone at the end."""
     ranks = f"{plan.cluster.num_gangs * plan.layout.world_size} ranks"

@@ -1,4 +1,4 @@
-"""What holds for every linear forecaster: what it forecasts exactly, how its error falls, and what it refuses."""
+"""What holds for every linear forecaster: what is exact, how its error falls, and what it refuses."""
 
 from functools import partial
 from math import log2
