@@ -5,7 +5,7 @@ before the output head, is forecast from earlier steps as one weighted sum, and 
 
     import spectrum
 
-    spectrum.apply_spectrum(pipe.transformer)  # any WanPipeline; the paper's settings
+    spectrum.apply_spectrum(pipe.transformer, pipeline=pipe)  # the paper's settings
     frames = pipe(prompt, num_inference_steps=50).frames[0]  # 14 full rounds instead of 50
     spectrum.remove_spectrum(pipe.transformer)
 
