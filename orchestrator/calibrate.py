@@ -6,7 +6,7 @@ the main command takes may be overridden here too. Exit status: 0 done, 1 failed
 """
 
 import sys
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import hydra
@@ -65,7 +65,8 @@ def _calibrate(composed: DictConfig, console: Console) -> int:
     features = choose(Features, config.features, "features")
     config.forecast.method, config.forecast.calibration = "none", None
     plan = plan_launch(config)
-    requests = list(plan.requests.values())
+    # Noise of its own for each: what is learned must not hold for one noise alone.
+    requests = [replace(one, seed=one.seed + index) for index, one in enumerate(plan.requests.values())]
     needed = config.fit_videos + config.trial_videos
     if len(requests) < needed:
         raise BadInput(

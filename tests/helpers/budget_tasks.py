@@ -56,11 +56,16 @@ def make_engine(layout: Layout, rank: int) -> Engine:
     )
 
 
+def make_embeds() -> dict[Branch, torch.Tensor]:
+    """Of a prompt of four tokens, and of none."""
+    prompt = torch.randn(1, 4, 8, generator=torch.Generator().manual_seed(9))
+    return {Branch.COND: prompt, Branch.UNCOND: torch.zeros(1, 4, 8)}
+
+
 def render_budgets(rank: int, world_size: int) -> dict:
     """By layout: plan, errors and latents of every drawn budget."""
     results = {}
-    embeds = {branch: torch.randn(1, 4, 8, generator=torch.Generator().manual_seed(9)) for branch in Branch}
-    embeds[Branch.UNCOND] = torch.zeros(1, 4, 8)
+    embeds = make_embeds()
     for degrees in LAYOUTS[world_size]:
         layout = Layout(**degrees)
         engine = make_engine(layout, rank)

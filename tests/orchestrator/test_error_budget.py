@@ -1,14 +1,16 @@
 """All ranks take the same decisions, whatever the layout and the budget; and the decisions hold the budget."""
 
+from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
 
 import budget_tasks
 import pytest
 import torch
-from budget_tasks import settings_of
+from budget_tasks import SMALL, make_embeds, make_engine, settings_of
 
-from spectrum import Plan, Round
+from parallel.layout import Layout
+from spectrum import ForecastSettings, Plan, Round
 
 LAYOUTS = ["ulysses 4", "ring 2 × ulysses 2", "cfg 2 × ulysses 2"]
 
@@ -62,8 +64,21 @@ def test_a_gap_follows_an_error_within_the_budget_or_is_one(rendered):
                 assert after - before <= max(1, before - max(one for one in video["full_steps"] if one < before))
 
 
-def test_a_forecast_that_is_not_trusted_is_replaced_and_recorded(rendered):
-    videos = rendered[1][0]["one rank"]
-    fallbacks = [(video, step) for video in videos for step in video["fallbacks"]]
-    assert fallbacks, "none was drawn"
-    assert all(video["rounds"][step] is Round.FULL for video, step in fallbacks)
+def test_a_forecast_that_is_not_trusted_is_replaced_and_recorded(monkeypatch):
+    """With no forecast trusted that differs from the cautious one at all."""
+    engine, embeds = make_engine(Layout(), 0), make_embeds()
+    request = replace(SMALL, forecast=ForecastSettings(method="taylor", order=1, error_budget=0.9))
+
+    def render():
+        state = engine.start(request, embeds)
+        while not state.is_denoised:
+            engine.run_segment(state)
+        return state
+
+    trusting = render()
+    monkeypatch.setattr("spectrum.adaptive._OUT_OF_PROPORTION", 0.0)
+    distrusting = render()
+    assert not any(one.is_fallback for one in trusting.rounds)
+    fallbacks = [one.step for one in distrusting.rounds if one.is_fallback]
+    assert fallbacks and set(fallbacks) <= set(distrusting.plan.full_steps)
+    assert distrusting.plan.num_full > trusting.plan.num_full
