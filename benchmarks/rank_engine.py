@@ -11,7 +11,7 @@ import torch
 from diffusers import AutoencoderKLWan, WanTransformer3DModel
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from orchestrator.engine import Engine, RenderState
+from orchestrator.engine import Engine
 from orchestrator.loading import (
     load_scheduler,
     load_sharded_transformer,
@@ -20,6 +20,7 @@ from orchestrator.loading import (
     load_vae,
     vae_scales,
 )
+from orchestrator.render_state import RenderState
 from orchestrator.request import Request
 from orchestrator.text import TextEncoder
 from parallel.apply import apply_sequence_parallel

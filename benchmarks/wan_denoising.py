@@ -9,7 +9,7 @@ from diffusers import WanPipeline
 
 from benchmarks.wan_measure import Copier, Ticker, free_memory, largest_difference, matmul_rate, watch_memory
 from benchmarks.wan_session import GUIDANCE_SCALE, Mode, Session, Wan
-from orchestrator.engine import Branch
+from orchestrator.render_state import Branch
 from spectrum import ForecastSettings, Round
 
 MATMULS = {"cuda": ((32768, 5120, 13824), (8192, 8192, 8192)), "cpu": ((256, 256, 256),)}

@@ -12,7 +12,8 @@ from benchmarks.wan_measure import synchronize
 from benchmarks.wan_models import build_scheduler, build_transformer
 from benchmarks.wan_report import Deadline, Report
 from benchmarks.wan_shapes import SPATIAL_SCALE, TEMPORAL_SCALE, ModelShape, flow_shift, latent_shape
-from orchestrator.engine import Branch, Engine, RenderState
+from orchestrator.engine import Engine
+from orchestrator.render_state import Branch, RenderState
 from orchestrator.request import Request
 from parallel.layout import Layout
 from parallel.token_group import TokenGroup

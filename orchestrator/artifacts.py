@@ -44,6 +44,11 @@ class VideoFolder:
         return self.root / "latents.safetensors"
 
     @property
+    def checkpoints(self) -> Path:
+        """Folder of the checkpoints; there while the video is denoised, and after that was broken off."""
+        return self.root / ".checkpoints"
+
+    @property
     def is_done(self) -> bool:
         """Whether every file is there, whole."""
         return self.sidecar.is_file() and self.video.is_file()

@@ -12,7 +12,7 @@ import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 
-from orchestrator.artifacts import publish
+from orchestrator.artifacts import publish, sha256_of
 from orchestrator.reports import RoundReport
 from orchestrator.solver import SolverState
 from spectrum import Round
@@ -44,10 +44,16 @@ class Checkpoint:
     solver: SolverState
     rounds: tuple[RoundReport, ...]
     """The rounds so far."""
+    resumed: tuple[str, ...] = ()
+    """Where the video was taken up again before."""
 
 
-def write_checkpoint(path: Path, checkpoint: Checkpoint) -> None:
-    """Publish a checkpoint; the file is there whole or not at all."""
+def write_checkpoint(path: Path, checkpoint: Checkpoint) -> str:
+    """Publish a checkpoint; the file is there whole or not at all.
+
+    Returns:
+        sha256 of the file.
+    """
     tensors = {"tokens": checkpoint.tokens, "gram": checkpoint.gram}
     tensors |= {f"embeds.{branch}": tensor for branch, tensor in checkpoint.embeds.items()}
     tensors |= {f"history.{branch}": tensor for branch, tensor in checkpoint.snapshots.items()}
@@ -64,11 +70,13 @@ def write_checkpoint(path: Path, checkpoint: Checkpoint) -> None:
             "order": checkpoint.solver.order,
         },
         "rounds": [asdict(one) for one in checkpoint.rounds],
+        "resumed": checkpoint.resumed,
     }
     # Cloned, as the file format refuses tensors that share memory, which slices and the solver's samples may do.
     stored = {name: tensor.detach().to("cpu", copy=True).contiguous() for name, tensor in tensors.items()}
     with publish(path) as temporary:
         save_file(stored, temporary, metadata={_META: json.dumps(counters)})
+        return sha256_of(temporary)
 
 
 def read_checkpoint(path: Path) -> Checkpoint:
@@ -96,6 +104,7 @@ def read_checkpoint(path: Path) -> Checkpoint:
         fallback_step=counters["fallback_step"],
         solver=SolverState(tensors=_group(tensors, "solver."), **counters["solver"]),
         rounds=tuple(RoundReport(**{**one, "kind": Round(one["kind"])}) for one in counters["rounds"]),
+        resumed=tuple(counters["resumed"]),
     )
 
 

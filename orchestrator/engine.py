@@ -10,72 +10,24 @@ forecast round does.
 
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
-from enum import StrEnum
-from pathlib import Path
 
 import torch
 from diffusers import UniPCMultistepScheduler, WanTransformer3DModel
 
-from orchestrator.checkpoint import Checkpoint, read_checkpoint, write_checkpoint
 from orchestrator.head import run_head
+from orchestrator.render_state import GUIDED, Branch, RenderState, branches_of
 from orchestrator.reports import RoundReport
 from orchestrator.request import Request
 from orchestrator.solver import Solver
 from orchestrator.stopwatch import Stopwatch
 from orchestrator.tokens import LatentShape
 from parallel.token_group import TokenGroup
-from spectrum import Features, Gram, History, Method, Plan, Round
+from spectrum import Features, Gram, History, Method, Round
 from spectrum.adaptive import extended, first_plan, first_untrusted, next_full_step
 from spectrum.forecasters.svd import principal_forecast
 
-
-class Branch(StrEnum):
-    """A pass of classifier-free guidance."""
-
-    COND = "cond"
-    UNCOND = "uncond"
-
-
-def branches_of(request: Request) -> tuple[Branch, ...]:
-    """The guidance branches of a request."""
-    return (Branch.COND, Branch.UNCOND) if request.is_guided else (Branch.COND,)
-
-
-GUIDED = "guided"
-"""Name of the history of velocities: both branches combined."""
-
 Observer = Callable[[str, int, torch.Tensor], None]
 """Told of the features of every full round: name of the history, step, this rank's slice."""
-
-
-@dataclass(kw_only=True, slots=True)
-class RenderState:
-    """Everything of one video on one rank. It belongs to that video and dies with it."""
-
-    request: Request
-    shape: LatentShape
-    plan: Plan
-    """Which rounds are full. With an error budget: as far as it is decided."""
-    solver: Solver
-    prompt_embeds: dict[Branch, torch.Tensor]
-    """One for each branch that this rank runs, (1, text tokens, text width)."""
-    histories: dict[str, History]
-    """By branch; one for both where velocities are forecast."""
-    gram: Gram
-    """Inner products of the snapshots, over all tokens and both branches."""
-    tokens: torch.Tensor
-    """This rank's slice of the latents, (1, tokens, values), float32."""
-    step: int = 0
-    """The next step to take."""
-    fallback_step: int | None = None
-    """The full round to come that replaces a forecast which is not trusted."""
-    rounds: list[RoundReport] = field(default_factory=list)
-
-    @property
-    def is_denoised(self) -> bool:
-        """Whether every step has been taken."""
-        return self.step == len(self.plan)
 
 
 class Engine:
@@ -94,7 +46,7 @@ class Engine:
         self.observer: Observer | None = None
         self._transformer = transformer
         self._scheduler = scheduler
-        self._group = token_group
+        self.group = token_group
         self._spatial_scale = spatial_scale
         self._temporal_scale = temporal_scale
 
@@ -123,10 +75,11 @@ class Engine:
         forecast = request.forecast
         plan = forecast.plan(request.num_steps) if forecast.error_budget is None else first_plan(request.num_steps)
         capacity = forecast.capacity(plan)
-        embeds = {branch: prompt_embeds[branch] for branch in self._own_branches(request)}
+        embeds = {branch: prompt_embeds[branch] for branch in self.own_branches(request)}
         noise = shape.to_tokens(shape.draw_noise(request.seed))
         return RenderState(
             request=request,
+            forecast=forecast,
             shape=shape,
             plan=plan,
             solver=Solver(
@@ -137,61 +90,8 @@ class Engine:
             },
             histories={name: History(capacity) for name in _history_names(request, embeds)},
             gram=Gram(capacity),
-            tokens=self._group.slice(noise).to(self.device),
+            tokens=self.group.slice(noise).to(self.device),
         )
-
-    def save(self, state: RenderState, path: Path) -> None:
-        """Write all of this rank's state between two segments; see `orchestrator.checkpoint`."""
-        write_checkpoint(
-            path,
-            Checkpoint(
-                step=state.step,
-                tokens=state.tokens,
-                embeds={branch.value: embeds for branch, embeds in state.prompt_embeds.items()},
-                history_steps={name: history.stored()[0] for name, history in state.histories.items()},
-                snapshots={
-                    name: snapshots
-                    for name, history in state.histories.items()
-                    if (snapshots := history.stored()[1]) is not None
-                },
-                gram=state.gram.matrix,
-                full_steps=state.plan.full_steps,
-                fallback_step=state.fallback_step,
-                solver=state.solver.state(),
-                rounds=tuple(state.rounds),
-            ),
-        )
-
-    def load(self, path: Path, request: Request) -> RenderState:
-        """The state that was saved for this request on this rank; the video goes on bit for bit.
-
-        Raises:
-            ValueError: the file is no checkpoint, or that of another request or layout.
-        """
-        saved = read_checkpoint(path)
-        embeds = {Branch(branch): embeds for branch, embeds in saved.embeds.items()}
-        if set(embeds) != set(self._own_branches(request)):
-            raise ValueError(
-                f"{path} holds the branches {', '.join(embeds)}, not those of this rank: another layout's"
-            )
-        state = self.start(request, embeds)
-        if saved.tokens.shape != state.tokens.shape or not 0 <= saved.step <= len(state.plan):
-            raise ValueError(
-                f"{path} holds tokens of shape {tuple(saved.tokens.shape)} at step {saved.step}; this request on "
-                f"this layout has {tuple(state.tokens.shape)} and {len(state.plan)} steps"
-            )
-        state.tokens = saved.tokens.to(self.device)
-        state.step = saved.step
-        state.plan = Plan.from_full_steps(len(state.plan), saved.full_steps)
-        state.fallback_step = saved.fallback_step
-        state.rounds = list(saved.rounds)
-        moved = {name: tensor.to(self.device) for name, tensor in saved.solver.tensors.items()}
-        state.solver.restore(replace(saved.solver, tensors=moved))
-        for name, snapshots in saved.snapshots.items():
-            state.histories[name].restore(saved.history_steps[name], snapshots.to(self.device))
-        [capacity] = {history.capacity for history in state.histories.values()}
-        state.gram = Gram(capacity, saved.gram)
-        return state
 
     @torch.no_grad()
     def run_segment(self, state: RenderState) -> tuple[RoundReport, ...]:
@@ -221,16 +121,16 @@ class Engine:
 
     def finish(self, state: RenderState) -> torch.Tensor:
         """The whole video's latents (1, C, F, H, W) in float32, on every rank."""
-        return state.shape.to_latents(self._group.gather(state.tokens, state.shape.num_tokens))
+        return state.shape.to_latents(self.group.gather(state.tokens, state.shape.num_tokens))
 
-    def _own_branches(self, request: Request) -> tuple[Branch, ...]:
+    def own_branches(self, request: Request) -> tuple[Branch, ...]:
         """The branches of the request that this rank runs.
 
         Raises:
             ValueError: the layout has ranks for a branch that the request has not.
         """
         branches = branches_of(request)
-        own = self._group.branch_index
+        own = self.group.branch_index
         if own is None:
             return branches
         if len(branches) == 1:
@@ -245,7 +145,7 @@ class Engine:
             velocity, features[branch.value] = self._run_transformer(state, branch, latents)
             velocities.append(velocity)
         guided = self._guide(state, velocities)
-        if state.request.forecast.features is Features.VELOCITY:
+        if state.forecast.features is Features.VELOCITY:
             features = {GUIDED: guided}
         if self.observer is not None:
             for name, of_history in features.items():
@@ -263,7 +163,7 @@ class Engine:
                 encoder_hidden_states=state.prompt_embeds[branch],
                 return_dict=False,
             )[0]
-        return self._group.slice(state.shape.to_tokens(velocity)), outputs[0]
+        return self.group.slice(state.shape.to_tokens(velocity)), outputs[0]
 
     def _remember(self, state: RenderState, features: dict[str, torch.Tensor]) -> float | None:
         """Keep the features of a full round; the error of the forecast that would have been made instead.
@@ -271,11 +171,11 @@ class Engine:
         With an error budget the next full round is decided here as well: from sums over all ranks and both branches,
         which have the same bits on every rank.
         """
-        settings, step = state.request.forecast, state.step
+        settings, step = state.forecast, state.step
         if settings.method is Method.NONE:
             return None
         products = torch.stack([state.histories[name].inner_products(one) for name, one in features.items()]).sum(0)
-        products = self._group.sum(products, self.device)
+        products = self.group.sum(products, self.device)
         [steps] = {history.steps for history in state.histories.values()}
         error = None
         if steps:
@@ -292,7 +192,7 @@ class Engine:
 
     def _decide(self, state: RenderState, *, gap: int, error: float | None) -> None:
         """Put the next full round where the error budget allows it."""
-        settings, step, num_steps = state.request.forecast, state.step, len(state.plan)
+        settings, step, num_steps = state.forecast, state.step, len(state.plan)
         assert settings.error_budget is not None
         end = next_full_step(
             step,
@@ -320,7 +220,7 @@ class Engine:
 
     def _forecast(self, state: RenderState, name: str) -> torch.Tensor:
         """The features of the step under way, of this rank's slice."""
-        history, settings = state.histories[name], state.request.forecast
+        history, settings = state.histories[name], state.forecast
         weights_K = settings.weights(history.steps, state.step, num_steps=state.request.num_steps)
         forecast = history.forecast(weights_K)
         if settings.method is Method.SVD:
@@ -331,7 +231,7 @@ class Engine:
         """Both branches' velocities, combined by the guidance scale."""
         if not state.request.is_guided:
             return own[0]
-        cond, uncond = own if self._group.branch_index is None else self._group.exchange_branches(own[0])
+        cond, uncond = own if self.group.branch_index is None else self.group.exchange_branches(own[0])
         return uncond + state.request.guidance_scale * (cond - uncond)
 
 

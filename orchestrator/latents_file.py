@@ -26,12 +26,15 @@ class Denoised:
     """(1, C, F, H, W), float32."""
     rounds: tuple[RoundReport, ...]
     stage_seconds: dict[Stage, float]
+    resumed: tuple[str, ...] = ()
+    """Where the video was taken up again, and from what."""
 
 
 def write_latents(path: Path, denoised: Denoised) -> None:
     """Publish the latents, whole or not at all."""
     record = {
         "rounds": [asdict(one) for one in denoised.rounds],
+        "resumed": denoised.resumed,
         "stage_seconds": {stage.value: seconds for stage, seconds in denoised.stage_seconds.items()},
     }
     with publish(path) as temporary:
@@ -56,5 +59,6 @@ def read_latents(path: Path) -> Denoised:
     return Denoised(
         latents=latents,
         rounds=tuple(RoundReport(**{**one, "kind": Round(one["kind"])}) for one in record["rounds"]),
+        resumed=tuple(record["resumed"]),
         stage_seconds={Stage(stage): seconds for stage, seconds in record["stage_seconds"].items()},
     )

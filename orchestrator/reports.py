@@ -40,4 +40,4 @@ class StageReport:
     is_complete: bool = True
     """Whether the stage is over (denoise ends with the last segment)."""
     result: Any = None
-    """What a calibration asked for: lists of numbers."""
+    """Small and plain: what a calibration asked for; or where a video was taken up again, None if it was not."""

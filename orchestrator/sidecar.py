@@ -45,6 +45,8 @@ class Result:
     """Rank 0: model and layout."""
     device: str
     """Name of the device."""
+    resumed: tuple[str, ...] = ()
+    """Where the video was taken up again, and from what."""
 
 
 def publish_sidecar(folder: VideoFolder, result: Result, provenance: Provenance) -> None:
@@ -104,6 +106,7 @@ def _as_json(folder: VideoFolder, result: Result, provenance: Provenance) -> dic
         "forecast_errors": {
             str(one.step): one.forecast_error for one in result.rounds if one.forecast_error is not None
         },
+        "resumed": list(result.resumed),
         "fallback_steps": [one.step for one in result.rounds if one.is_fallback],
         "seconds": {
             "total": sum(result.stage_seconds.values()),

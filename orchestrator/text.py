@@ -4,7 +4,7 @@ import torch
 from diffusers import WanPipeline
 from transformers import PreTrainedTokenizerBase, UMT5EncoderModel
 
-from orchestrator.engine import Branch, branches_of
+from orchestrator.render_state import Branch, branches_of
 from orchestrator.request import Request
 
 

@@ -19,11 +19,14 @@ from torch.distributed.distributed_c10d import Store
 from transformers.utils.logging import disable_progress_bar
 
 from orchestrator.artifacts import VideoFolder, publish
+from orchestrator.checkpoint import read_checkpoint, write_checkpoint
+from orchestrator.checkpoint_store import LATENTS, Generation, generations, publish_manifest, rank_file, remove_all
 from orchestrator.choices import Device
 from orchestrator.decode import decode_latents
-from orchestrator.engine import Branch, Engine, RenderState
+from orchestrator.engine import Engine
 from orchestrator.errors import DecodeMemoryError
 from orchestrator.filmstrip import write_filmstrip
+from orchestrator.freezing import freeze, freeze_latents, thaw, thaw_latents
 from orchestrator.gram_recorder import GramRecorder
 from orchestrator.latents_file import Denoised, read_latents, write_latents
 from orchestrator.loading import (
@@ -36,6 +39,7 @@ from orchestrator.loading import (
 )
 from orchestrator.prompt_embeddings import PromptEmbeddings
 from orchestrator.rank import RankSpec
+from orchestrator.render_state import Branch, RenderState
 from orchestrator.reports import Stage, StageReport
 from orchestrator.request import Request
 from orchestrator.sidecar import Provenance, Result, publish_sidecar
@@ -47,6 +51,8 @@ from parallel.process_group import Rendezvous, join_from_environment, join_group
 from parallel.token_group import TokenGroup
 from parallel.vae import apply_parallel_decode
 from spectrum import Features, ForecastSettings, Method
+
+log = logging.getLogger("orchestrator")
 
 
 @dataclass(kw_only=True, slots=True)
@@ -157,10 +163,16 @@ class Worker:
         video, state = self._video, self._video.state
         latents = self._engine.finish(state)
         seconds = perf_counter() - begin
-        video.seconds[Stage.DENOISE] += seconds
-        video.denoised = Denoised(latents=latents, rounds=tuple(state.rounds), stage_seconds=dict(video.seconds))
+        video.seconds[Stage.DENOISE] = video.seconds.get(Stage.DENOISE, 0.0) + seconds
+        video.denoised = Denoised(
+            latents=latents,
+            rounds=tuple(state.rounds),
+            resumed=tuple(state.resumed),
+            stage_seconds=dict(video.seconds),
+        )
         if self.is_first:
             write_latents(VideoFolder(folder).latents, video.denoised)
+            remove_all(VideoFolder(folder).checkpoints)
         return StageReport(stage=Stage.DENOISE, seconds=seconds)
 
     def take_latents(self, video_id: str, request: Request, folder: Path) -> StageReport:
@@ -170,6 +182,60 @@ class Worker:
         video.denoised = read_latents(VideoFolder(folder).latents)
         video.seconds = dict(video.denoised.stage_seconds)
         return StageReport(stage=Stage.DENOISE, seconds=perf_counter() - begin)
+
+    def save_checkpoint(self, folder: Path, *, is_full: bool) -> StageReport:
+        """Write the video's state between two segments: each rank its own (`is_full`), rank 0 the whole latents."""
+        assert self._engine is not None and self._group is not None
+        assert self._video is not None and self._video.state is not None
+        begin = perf_counter()
+        state, written = self._video.state, {}
+        latents = freeze_latents(self._engine, state)
+        if self.is_first:
+            written[LATENTS] = write_checkpoint(folder / LATENTS, latents)
+        if is_full:
+            written[rank_file(self._spec.rank)] = write_checkpoint(folder / rank_file(self._spec.rank), freeze(state))
+        files = {name: digest for of_rank in self._group.gather_objects(written) for name, digest in of_rank.items()}
+        if self.is_first:
+            publish_manifest(folder, step=state.step, layout=str(self._spec.layout), files=files)
+        return StageReport(stage=Stage.DENOISE, seconds=perf_counter() - begin)
+
+    def resume(self, video_id: str, request: Request, checkpoints: Path) -> StageReport:
+        """Begin a video from its newest checkpoint that every rank can read.
+
+        The report's result is the step to go on from, or None where there is no such checkpoint: then nothing has
+        begun. Whole states are for the layout that wrote them; any other goes on from the latents.
+        """
+        assert self._group is not None
+        begin = perf_counter()
+        for found in self._group.gather_objects(generations(checkpoints) if self.is_first else [])[0]:
+            for is_full in (True, False):
+                state = self._thaw(found, request, is_full=is_full)
+                if all(self._group.gather_objects(state is not None)):
+                    assert state is not None
+                    video = self._begin(video_id, request)
+                    video.state = state
+                    video.seconds[Stage.DENOISE] = sum(one.seconds for one in state.rounds)
+                    return StageReport(stage=Stage.DENOISE, seconds=perf_counter() - begin, result=state.step)
+        return StageReport(stage=Stage.DENOISE, seconds=perf_counter() - begin)
+
+    def _thaw(self, found: Generation, request: Request, *, is_full: bool) -> RenderState | None:
+        """The state that a checkpoint holds for this rank; None if it does not, or is damaged."""
+        assert self._engine is not None
+        if is_full and found.layout != str(self._spec.layout):
+            return None
+        try:
+            if is_full:
+                return thaw(self._engine, read_checkpoint(found.path(rank_file(self._spec.rank))), request)
+            frozen = read_checkpoint(found.path(LATENTS))
+        except ValueError as error:
+            log.warning("%s: %s", found.folder, error)
+            frozen = None
+        if is_full or self._group is None:
+            return None
+        if not all(self._group.gather_objects(frozen is not None)):
+            return None
+        assert frozen is not None
+        return thaw_latents(self._engine, frozen, request, self._embeds_of(request))
 
     def decode(self) -> StageReport:
         """Turn the latents into frames, on rank 0 or on all ranks together."""
@@ -187,6 +253,7 @@ class Worker:
                 request=video.request,
                 stage_seconds=video.seconds,
                 rounds=denoised.rounds,
+                resumed=denoised.resumed,
                 peak_memory_bytes=peak_memory,
                 rank=self._spec,
                 device=_device_name(self._device),

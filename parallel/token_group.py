@@ -99,6 +99,14 @@ class TokenGroup:
         dist.all_gather(received, own)
         return torch.stack(received).cpu().sum(dim=0)
 
+    def gather_objects(self, own: Any) -> list[Any]:
+        """Every rank's small object, by rank, on every rank."""
+        if self.layout.world_size == 1:
+            return [own]
+        received: list[Any] = [None] * self.layout.world_size
+        dist.all_gather_object(received, own)
+        return received
+
     def largest(self, value: int, device: torch.device) -> int:
         """The largest of all ranks' values, on every rank."""
         if self.layout.world_size == 1:

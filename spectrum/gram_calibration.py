@@ -109,7 +109,7 @@ def best_plan(
     endings[:, : max(num_steps - 1 - tail, 0)] = infinity
     if num_full < 2 or not bool(endings.isfinite().any()):
         raise ValueError(
-            f"no plan of {num_full} full rounds in {num_steps} steps has gaps of at most {most} and {tail} forecasts last"
+            f"no plan of {num_full} full rounds in {num_steps} steps has gaps of at most {most}, {tail} steps last"
         )
     before, last = divmod(int(endings.argmin()), num_steps)
     steps = [last, before]

@@ -7,7 +7,8 @@ import torch
 from diffusers import UniPCMultistepScheduler, WanTransformer3DModel
 
 from benchmarks.demo_model import REQUEST
-from orchestrator.engine import Branch, Engine
+from orchestrator.engine import Engine
+from orchestrator.render_state import Branch
 from parallel.apply import apply_sequence_parallel
 from parallel.layout import Layout
 from spectrum import ForecastSettings

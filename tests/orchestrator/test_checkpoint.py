@@ -1,15 +1,18 @@
 """A video that was put down between two segments goes on bit for bit."""
 
+from dataclasses import replace
+
 import pytest
 import torch
 
-from orchestrator.checkpoint import read_checkpoint
+from orchestrator.checkpoint import read_checkpoint, write_checkpoint
 from orchestrator.engine import Engine
+from orchestrator.freezing import freeze, freeze_latents, thaw, thaw_latents
 from orchestrator.loading import load_scheduler, load_transformer
 from orchestrator.text import TextEncoder
 from parallel.layout import Layout
 from parallel.token_group import TokenGroup
-from spectrum import ForecastSettings
+from spectrum import ForecastSettings, Round
 
 NUM_STEPS = 20
 NUM_SEGMENTS = ForecastSettings().plan(NUM_STEPS).num_full
@@ -50,8 +53,8 @@ def test_video_goes_on_bit_for_bit_from_every_segment(
     state = engine.start(*request_and_embeds)
     for _ in range(num_segments):
         engine.run_segment(state)
-    engine.save(state, tmp_path / "rank0.safetensors")
-    restored = engine.load(tmp_path / "rank0.safetensors", request_and_embeds[0])
+    write_checkpoint(tmp_path / "rank0.safetensors", freeze(state))
+    restored = thaw(engine, read_checkpoint(tmp_path / "rank0.safetensors"), request_and_embeds[0])
     assert restored.step == state.step
     assert restored.rounds == state.rounds
     assert torch.equal(finish(engine, restored), uninterrupted)
@@ -59,17 +62,68 @@ def test_video_goes_on_bit_for_bit_from_every_segment(
 
 def test_checkpoint_of_another_request_is_refused(engine, request_and_embeds, make_request, tmp_path):
     path = tmp_path / "rank0.safetensors"
-    engine.save(engine.start(*request_and_embeds), path)
+    write_checkpoint(path, freeze(engine.start(*request_and_embeds)))
     with pytest.raises(ValueError, match="holds tokens of shape"):
-        engine.load(path, make_request(num_steps=NUM_STEPS, height=96))
+        thaw(engine, read_checkpoint(path), make_request(num_steps=NUM_STEPS, height=96))
     with pytest.raises(ValueError, match="holds the branches"):
-        engine.load(path, make_request(num_steps=NUM_STEPS, guidance_scale=1.0))
+        thaw(engine, read_checkpoint(path), make_request(num_steps=NUM_STEPS, guidance_scale=1.0))
 
 
 @pytest.mark.parametrize("length", [0, 7, 500, -1])
 def test_damaged_checkpoint_is_refused(engine, request_and_embeds, tmp_path, length):
     path = tmp_path / "rank0.safetensors"
-    engine.save(engine.start(*request_and_embeds), path)
+    write_checkpoint(path, freeze(engine.start(*request_and_embeds)))
     path.write_bytes(path.read_bytes()[:length])
     with pytest.raises(ValueError, match="no whole checkpoint"):
         read_checkpoint(path)
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"method": "damped", "features": "velocity", "max_history": 3},
+        {"method": "damped", "error_budget": 0.1, "max_history": 3},
+        {"method": "spectrum", "max_history": 4},
+    ],
+)
+def test_bounded_histories_and_budgets_go_on_bit_for_bit(engine, request_and_embeds, tmp_path, changes):
+    request = replace(request_and_embeds[0], forecast=ForecastSettings(**changes))
+    whole = finish(engine, engine.start(request, request_and_embeds[1]))
+    state = engine.start(request, request_and_embeds[1])
+    for segment in range(6):
+        if state.is_denoised:
+            break
+        engine.run_segment(state)
+        path = tmp_path / f"{segment}.safetensors"
+        write_checkpoint(path, freeze(state))
+        assert torch.equal(finish(engine, thaw(engine, read_checkpoint(path), request)), whole)
+
+
+@pytest.mark.parametrize("num_segments", [0, 1, 4])
+def test_video_goes_on_from_its_latents_with_full_rounds_first(
+    engine, request_and_embeds, uninterrupted, tmp_path, num_segments
+):
+    request, embeds = request_and_embeds
+    state = engine.start(*request_and_embeds)
+    for _ in range(num_segments):
+        engine.run_segment(state)
+    path = tmp_path / "latents.safetensors"
+    write_checkpoint(path, freeze_latents(engine, state))
+    restored = thaw_latents(engine, read_checkpoint(path), request, embeds)
+    assert [len(history) for history in restored.histories.values()] == [0, 0]
+    assert all(restored.plan[step] is Round.FULL for step in (state.step, state.step + 1))
+    assert restored.resumed == [f"step {state.step} (latents)"]
+    latents = finish(engine, restored)
+    assert [one.kind for one in restored.rounds] == list(restored.plan)
+    difference = (latents - uninterrupted).norm() / uninterrupted.norm()
+    assert difference < 0.5
+    assert (difference == 0) == (num_segments == 0), "its plan begins with full rounds anyway"
+
+
+def test_latents_are_small(engine, request_and_embeds, tmp_path):
+    state = engine.start(*request_and_embeds)
+    for _ in range(6):
+        engine.run_segment(state)
+    write_checkpoint(tmp_path / "all", freeze(state))
+    write_checkpoint(tmp_path / "latents", freeze_latents(engine, state))
+    assert (tmp_path / "latents").stat().st_size < (tmp_path / "all").stat().st_size / 5

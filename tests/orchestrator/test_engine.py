@@ -3,8 +3,9 @@
 import pytest
 import torch
 
-from orchestrator.engine import Branch, Engine
+from orchestrator.engine import Engine
 from orchestrator.loading import load_scheduler, load_transformer
+from orchestrator.render_state import Branch
 from orchestrator.text import TextEncoder
 from parallel.layout import Layout
 from parallel.token_group import TokenGroup

@@ -3,8 +3,8 @@
 import pytest
 import torch
 
-from orchestrator.engine import Branch
 from orchestrator.loading import load_text_encoder
+from orchestrator.render_state import Branch
 
 
 @pytest.fixture(scope="module")
