@@ -1,11 +1,13 @@
 """One gang without Ray: this process, alone or as one rank of torchrun."""
 
 import os
+import platform
+import traceback
 from collections import deque
 from collections.abc import Sequence
 
 from orchestrator.launch_plan import LaunchPlan
-from orchestrator.pool import Command, Reply
+from orchestrator.pool import Command, Event, GangLost, GangReady, Reply, run_command
 from orchestrator.rank import RankSpec
 from orchestrator.worker import Worker
 from parallel.layout import splits_evenly
@@ -19,7 +21,7 @@ class LocalPool:
 
     def __init__(self, plan: LaunchPlan) -> None:
         """Join the other ranks, if torchrun has started any, and load the model."""
-        rank, world_size = torchrun_ranks()
+        rank, self._world_size = torchrun_ranks()
         self._worker = Worker(
             RankSpec(
                 rank=rank,
@@ -35,24 +37,37 @@ class LocalPool:
                 num_threads=plan.cluster.cpus_per_rank,
             )
         )
-        if world_size > 1:
+        if self._world_size > 1:
             self._worker.join_torchrun()
         self._worker.load()
-        self._replies: deque[Reply] = deque()
+        self._events: deque[Event] = deque([GangReady(gang=GANG_NAME, node=platform.node())])
 
     @property
     def gangs(self) -> Sequence[str]:
         """The one gang."""
         return (GANG_NAME,)
 
-    def submit(self, gang: str, command: Command) -> None:
-        """Run the command here and now. What it raises is raised as it is: the traceback is this process's own."""
-        report = getattr(self._worker, command.method)(*command.arguments)
-        self._replies.append(Reply(gang=gang, report=report))
+    def submit(self, gang: str, command: Command, *, limit_seconds: float | None = None) -> None:
+        """Run the command here and now; nobody is there to watch the limit.
 
-    def next_reply(self) -> Reply:
-        """The oldest command's reply."""
-        return self._replies.popleft()
+        What it raises is heard of as an event: the process, and the model in it, live on. Under torchrun it is raised
+        as it is, since the other ranks wait for this one.
+        """
+        del limit_seconds
+        try:
+            self._events.append(Reply(gang=gang, report=run_command(self._worker, command)))
+        except Exception as error:
+            if self._world_size > 1:
+                raise
+            self._worker.forget()
+            cause = f"{type(error).__name__}: {error}".strip().splitlines()[0]
+            self._events.append(GangLost(gang=gang, cause=cause, details=traceback.format_exc()))
+            self._events.append(GangReady(gang=gang, node=platform.node()))
+
+    def next_event(self, timeout: float) -> Event | None:
+        """The oldest event; there is nothing to wait for."""
+        del timeout
+        return self._events.popleft() if self._events else None
 
     def close(self) -> None:
         """Leave the process group."""

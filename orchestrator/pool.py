@@ -1,4 +1,4 @@
-"""What the scheduler asks of gangs, wherever they run."""
+"""What the scheduler asks of gangs, wherever they run, and what it hears of them."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -13,6 +13,8 @@ class Command:
 
     method: str
     arguments: tuple[Any, ...] = ()
+    options: tuple[tuple[str, Any], ...] = ()
+    """Keyword arguments."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -24,26 +26,50 @@ class Reply:
     """Rank 0's."""
 
 
+@dataclass(frozen=True, kw_only=True, slots=True)
+class GangReady:
+    """A gang holds the model and waits for commands: at first, or after it was rebuilt."""
+
+    gang: str
+    node: str
+    """Where its first rank is."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class GangLost:
+    """A rank of a gang died, fell silent or raised. The gang's other ranks have been killed; it is being rebuilt."""
+
+    gang: str
+    cause: str
+    """One line: which rank, on which node, and what befell it."""
+    details: str
+    """The rank's own traceback, where it left one."""
+
+
+Event = Reply | GangReady | GangLost
+
+
 class Pool(Protocol):
     """Gangs that hold a loaded model and wait for commands, each doing one at a time."""
 
     @property
     def gangs(self) -> Sequence[str]:
-        """Their names."""
+        """Names of all, ready or not."""
         ...
 
-    def submit(self, gang: str, command: Command) -> None:
-        """Let an idle gang begin."""
+    def submit(self, gang: str, command: Command, *, limit_seconds: float | None = None) -> None:
+        """Let an idle gang begin. One that takes longer than the limit is lost."""
         ...
 
-    def next_reply(self) -> Reply:
-        """Wait until some gang has finished.
-
-        Raises:
-            GangFailed: a rank died or raised.
-        """
+    def next_event(self, timeout: float) -> Event | None:
+        """Wait until something happens to some gang; None if nothing does within `timeout` seconds."""
         ...
 
     def close(self) -> None:
         """End every process that the pool has started."""
         ...
+
+
+def run_command(worker: Any, command: Command) -> Any:
+    """Call the worker's method; what it returns."""
+    return getattr(worker, command.method)(*command.arguments, **dict(command.options))

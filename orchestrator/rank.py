@@ -6,7 +6,7 @@ from typing import Any
 
 from orchestrator.choices import Device
 from orchestrator.launch_plan import ModelSpec
-from orchestrator.pool import Command
+from orchestrator.pool import Command, run_command
 from parallel.layout import AttentionEngine, Layout
 
 
@@ -46,4 +46,7 @@ class RankActor:
 
     def do(self, command: Command) -> Any:
         """Call the worker's method; what it returns."""
-        return getattr(self._worker, command.method)(*command.arguments)
+        return run_command(self._worker, command)
+
+    def beat(self) -> None:
+        """Answer, as a sign of life."""

@@ -1,109 +1,283 @@
-"""Hand the requests of a batch to gangs, segment by segment, until all are rendered."""
+"""Hand the videos of a batch to gangs, segment by segment, until all are rendered or set aside."""
 
-from collections import deque
-from collections.abc import Generator, Mapping, Sequence
-from dataclasses import dataclass, replace
+import logging
+from collections.abc import Callable, Hashable, Mapping, Sequence
+from dataclasses import dataclass, field
+from heapq import heappop, heappush
+from time import monotonic
 
-from orchestrator.artifacts import RunFolder, VideoFolder
-from orchestrator.pool import Command, Pool
-from orchestrator.progress import GangProgress, View
-from orchestrator.reports import Stage, StageReport
+from orchestrator.artifacts import RunFolder
+from orchestrator.attempts import forget_failures, note_failure, read_attempts, set_aside
+from orchestrator.checkpoint_store import generations
+from orchestrator.errors import GangFailed
+from orchestrator.policy import Policy, Stop
+from orchestrator.pool import Command, GangLost, GangReady, Pool, Reply
+from orchestrator.progress import View
+from orchestrator.queue import VideoQueue, Waiting
 from orchestrator.request import Request
+from orchestrator.script import Ending, Script, render_script
 from orchestrator.sidecar import Provenance
-from spectrum import Round
 
-Script = Generator[tuple[GangProgress, Command], StageReport, None]
+log = logging.getLogger("orchestrator")
+
+TICK_SECONDS = 0.5
+"""How long an event is waited for before stops and retries are looked at again."""
+READY_SECONDS = 300.0
+"""How long no gang at all may be ready before the launch gives up."""
+HANG_FACTOR = 10.0
+HANG_SECONDS = 60.0
+"""A segment hangs if it takes ten times as long as the slowest of its shape, and longer than a minute."""
 
 
 @dataclass(kw_only=True, slots=True)
-class _Busy:
+class Outcome:
+    """What became of the batch."""
+
+    failed: dict[str, str] = field(default_factory=dict)
+    """Why, by id of the videos that were set aside."""
+    is_stopped: bool = False
+    """Whether the launch was asked to stop before all was done."""
+
+
+@dataclass(kw_only=True, slots=True)
+class _Task:
     video_id: str
     script: Script
+    shape: Hashable
+    command: Command
+    began: float
+
+
+class Scheduler:
+    """One batch on one pool. Knows no clock but the one it is given, and touches no tensor."""
+
+    def __init__(
+        self,
+        pool: Pool,
+        requests: Mapping[str, Request],
+        run_folder: RunFolder,
+        provenance: Provenance,
+        view: View,
+        *,
+        policy: Policy,
+        stop: Stop,
+        priorities: Mapping[str, int] | None = None,
+        clock: Callable[[], float] = monotonic,
+    ) -> None:
+        """See `run_batch`."""
+        self._pool = pool
+        self._requests = requests
+        self._run_folder = run_folder
+        self._provenance = provenance
+        self._view = view
+        self._policy = policy
+        self._stop = stop
+        self._priorities = priorities or {}
+        self._clock = clock
+        self._outcome = Outcome()
+        self._queue = VideoQueue()
+        self._later: list[tuple[float, str]] = []
+        self._idle: dict[str, Hashable | None] = {}
+        self._busy: dict[str, _Task] = {}
+        self._slowest: dict[Hashable, float] = {}
+        self._texts: list[str] = []
+        self._without_gang_since: float | None = clock()
+        self._stopping_since: float | None = None
+
+    def run(self) -> Outcome:
+        """Render until nothing is left to do, or to stop for.
+
+        Raises:
+            GangFailed: no gang could be had for minutes.
+        """
+        self._fill()
+        while self._is_going_on():
+            self._begin_what_can()
+            event = self._pool.next_event(TICK_SECONDS if self._busy or not self._later else self._pause())
+            match event:
+                case Reply():
+                    self._take_reply(event)
+                case GangReady():
+                    self._without_gang_since = None
+                    self._idle[event.gang] = None
+                    self._view.gang_ready(event.gang, event.node)
+                case GangLost():
+                    self._take_loss(event)
+                case None:
+                    self._check_gangs()
+        return self._outcome
+
+    def _fill(self) -> None:
+        """Queue what is neither done nor set aside."""
+        done = 0
+        for video_id in self._requests:
+            folder = self._run_folder.video(video_id)
+            if folder.is_done:
+                done += 1
+                continue
+            if self._policy.retry_failed:
+                forget_failures(folder)
+            if folder.failure.is_file():
+                self._outcome.failed[video_id] = "set aside by an earlier launch; retry.failed=true tries it again"
+                continue
+            self._enqueue(video_id)
+        waiting = [one for one in self._requests.values()]
+        self._texts = list(
+            dict.fromkeys(
+                text
+                for video_id, one in self._requests.items()
+                if not self._run_folder.video(video_id).is_done
+                for text in (one.prompt, one.negative_prompt)
+            )
+        )
+        self._view.batch_begins(total=len(waiting), done=done)
+
+    def _is_going_on(self) -> bool:
+        if self._stop.is_requested:
+            self._stopping_since = self._stopping_since or self._clock()
+            self._outcome.is_stopped = True
+            overdue = self._clock() - self._stopping_since > self._policy.grace_seconds
+            if overdue and self._busy:
+                log.warning("gangs that did not come to a checkpoint in time: %s", ", ".join(self._busy))
+            return bool(self._busy) and not overdue
+        return bool(self._busy or self._queue or self._later)
+
+    def _begin_what_can(self) -> None:
+        """Give every idle gang the next video."""
+        while self._later and self._later[0][0] <= self._clock():
+            self._enqueue(heappop(self._later)[1])
+        if self._stop.is_requested:
+            return
+        for gang in list(self._idle):
+            if not self._queue:
+                self._view.gang_idle(gang)
+                return
+            video_id, shape = self._queue.take(self._idle.pop(gang))
+            self._begin(gang, video_id, shape)
+
+    def _begin(self, gang: str, video_id: str, shape: Hashable) -> None:
+        script = render_script(
+            video_id,
+            self._requests[video_id],
+            self._run_folder.video(video_id),
+            self._provenance,
+            self._policy,
+            now=self._clock,
+            is_stopping=lambda: self._stop.is_requested,
+        )
+        ask = next(script)
+        self._busy[gang] = _Task(
+            video_id=video_id, script=script, shape=shape, command=ask.command, began=self._clock()
+        )
+        self._view.gang_at(gang, ask.progress)
+        self._submit(gang)
+
+    def _submit(self, gang: str) -> None:
+        task = self._busy[gang]
+        task.began = self._clock()
+        slowest = self._slowest.get((task.shape, task.command.method))
+        limit = None if slowest is None else max(HANG_FACTOR * slowest, HANG_SECONDS)
+        self._pool.submit(gang, task.command, limit_seconds=limit)
+
+    def _take_reply(self, reply: Reply) -> None:
+        task = self._busy[reply.gang]
+        kind = (task.shape, task.command.method)
+        self._slowest[kind] = max(self._slowest.get(kind, 0.0), self._clock() - task.began)
+        try:
+            ask = task.script.send(reply.report)
+        except StopIteration as end:
+            del self._busy[reply.gang]
+            self._idle[reply.gang] = task.shape
+            if end.value is Ending.DONE:
+                folder = self._run_folder.video(task.video_id)
+                forget_failures(folder)
+                self._view.video_done(reply.gang, task.video_id, folder)
+            return
+        task.command = ask.command
+        self._view.gang_at(reply.gang, ask.progress)
+        self._submit(reply.gang)
+
+    def _take_loss(self, loss: GangLost) -> None:
+        """The gang is rebuilt by the pool; its video is tried again later, or set aside."""
+        self._idle.pop(loss.gang, None)
+        task = self._busy.pop(loss.gang, None)
+        self._view.gang_lost(loss.gang, loss.cause)
+        if not self._busy and not self._idle and self._without_gang_since is None:
+            self._without_gang_since = self._clock()
+        if task is None:
+            return
+        task.script.close()
+        folder = self._run_folder.video(task.video_id)
+        step = next((one.step for one in generations(folder.checkpoints)), 0)
+        if folder.latents.is_file():
+            step = self._requests[task.video_id].num_steps
+        attempts = note_failure(folder, step=step)
+        log.info("%s: %s, attempt %d, at %s", loss.gang, task.video_id, attempts.count, task.command.method)
+        if attempts.count >= self._policy.max_attempts:
+            set_aside(folder, attempts=attempts.count, cause=loss.cause, details=loss.details)
+            self._outcome.failed[task.video_id] = loss.cause
+            self._view.video_failed(task.video_id, loss.cause)
+            return
+        pause = self._policy.backoff_seconds * 2 ** (attempts.count - 1)
+        heappush(self._later, (self._clock() + pause, task.video_id))
+
+    def _check_gangs(self) -> None:
+        if self._without_gang_since is None or self._clock() - self._without_gang_since < READY_SECONDS:
+            return
+        raise GangFailed(
+            f"no gang was ready for {READY_SECONDS:g} s: the cluster has no room for one, or its ranks do not start"
+        )
+
+    def _pause(self) -> float:
+        """Until the next video may be tried again."""
+        return min(max(self._later[0][0] - self._clock(), 0.0), TICK_SECONDS)
+
+    def _enqueue(self, video_id: str) -> None:
+        request = self._requests[video_id]
+        self._queue.add(
+            Waiting(video_id=video_id, priority=self._priorities.get(video_id, 0), shape=shape_of(request))
+        )
+
+
+def shape_of(request: Request) -> Hashable:
+    """What decides how long a segment takes and what is warmed up for it."""
+    return request.height, request.width, request.num_frames, request.is_guided
 
 
 def run_batch(
-    pool: Pool, requests: Mapping[str, Request], run_folder: RunFolder, provenance: Provenance, view: View
-) -> None:
-    """Render every request that is not done yet.
+    pool: Pool,
+    requests: Mapping[str, Request],
+    run_folder: RunFolder,
+    provenance: Provenance,
+    view: View,
+    *,
+    policy: Policy | None = None,
+    stop: Stop | None = None,
+    priorities: Mapping[str, int] | None = None,
+) -> Outcome:
+    """Render every request that is neither done nor set aside.
 
     Args:
-        pool: gangs with the model loaded.
-        requests: by video id; they are begun in this order.
+        pool: gangs; their model need not be loaded yet.
+        requests: by video id; begun by priority, then in this order.
         run_folder: where finished videos are published. A video whose sidecar is there is done, and not touched.
         provenance: written to every sidecar.
         view: told of all that happens.
+        policy: how failures are met, and when checkpoints are written.
+        stop: asks to end at the next checkpoints.
+        priorities: by video id; 0 where none is given. Larger ones come first.
 
     Raises:
-        GangFailed: a rank died or raised. Videos that are finished by then stay finished.
+        GangFailed: no gang could be had for minutes.
     """
-    waiting = deque(video_id for video_id in requests if not run_folder.video(video_id).is_done)
-    busy: dict[str, _Busy] = {}
-
-    def begin(gang: str) -> None:
-        """Give an idle gang the next request, if one is waiting."""
-        if not waiting:
-            view.gang_idle(gang)
-            return
-        video_id = waiting.popleft()
-        script = render_script(video_id, requests[video_id], run_folder.video(video_id), provenance)
-        busy[gang] = _Busy(video_id=video_id, script=script)
-        progress, command = next(script)
-        view.gang_at(gang, progress)
-        pool.submit(gang, command)
-
-    _prepare_texts(pool, [requests[video_id] for video_id in waiting], view)
-    view.batch_begins(total=len(requests), done=len(requests) - len(waiting))
-    for gang in pool.gangs:
-        begin(gang)
-    while busy:
-        reply = pool.next_reply()
-        task = busy[reply.gang]
-        try:
-            progress, command = task.script.send(reply.report)
-        except StopIteration:
-            del busy[reply.gang]
-            view.video_done(reply.gang, task.video_id, run_folder.video(task.video_id))
-            begin(reply.gang)
-            continue
-        view.gang_at(reply.gang, progress)
-        pool.submit(reply.gang, command)
-
-
-def render_script(video_id: str, request: Request, folder: VideoFolder, provenance: Provenance) -> Script:
-    """What one video asks of its gang: commands, each with what to show meanwhile; takes the report of each."""
-    # With an error budget the rounds are decided on the way; the paper's plan then stands in for what to expect.
-    plan = request.forecast.plan(request.num_steps)
-    progress = GangProgress(video_id=video_id, prompt=request.prompt, stage=Stage.ENCODE, num_steps=len(plan))
-    if folder.latents.is_file():
-        progress = replace(progress, stage=Stage.DECODE, step=len(plan), fraction_done=1.0)
-        yield progress, Command("take_latents", (video_id, request, folder.root))
-    else:
-        yield progress, Command("encode", (video_id, request))
-        step, is_complete = 0, False
-        while not is_complete:
-            progress = replace(
-                progress,
-                stage=Stage.DENOISE,
-                step=step,
-                segment_end=plan.segment_end(step),
-                round=Round.FULL,
-                fraction_done=sum(one < step for one in plan.full_steps) / plan.num_full,
-            )
-            report = yield progress, Command("denoise")
-            step, is_complete = step + len(report.rounds), report.is_complete
-        progress = replace(progress, stage=Stage.DECODE, step=step, round=None, fraction_done=1.0)
-        yield progress, Command("keep_latents", (folder.root,))
-    yield progress, Command("decode")
-    yield replace(progress, stage=Stage.PUBLISH), Command("publish", (folder.root, provenance))
-
-
-def _prepare_texts(pool: Pool, requests: Sequence[Request], view: View) -> None:
-    """Encode all prompts before the first video, each on one gang, so that no encoder stands in memory later."""
-    texts = list(dict.fromkeys(text for one in requests for text in (one.prompt, one.negative_prompt)))
-    if not texts:
-        return
-    view.starting(f"encoding {len(texts)} prompt{'s' if len(texts) > 1 else ''}")
-    for index, gang in enumerate(pool.gangs):
-        pool.submit(gang, Command("prepare", (texts[index :: len(pool.gangs)],)))
-    for _ in pool.gangs:
-        pool.next_reply()
+    scheduler = Scheduler(
+        pool,
+        requests,
+        run_folder,
+        provenance,
+        view,
+        policy=policy or Policy(),
+        stop=stop or Stop(),
+        priorities=priorities,
+    )
+    return scheduler.run()

@@ -295,6 +295,10 @@ class Worker:
             self._engine.run_segment(state)
         return self._engine.finish(state)
 
+    def forget(self) -> None:
+        """Drop the video under way, after an error."""
+        self._video = None
+
     def _begin(self, video_id: str, request: Request) -> _Video:
         if self._device.type == "cuda":
             torch.cuda.reset_peak_memory_stats(self._device)

@@ -1,0 +1,198 @@
+"""One gang of Ray actors: how it is built, step by step, and what its ranks answer."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from time import monotonic
+from typing import Any
+
+import ray
+from ray.exceptions import RayActorError, RayTaskError
+from ray.util.placement_group import PlacementGroup, placement_group, placement_group_table, remove_placement_group
+from ray.util.scheduling_strategies import PlacementGroupSchedulingStrategy
+
+from orchestrator.choices import ClusterKind, Device
+from orchestrator.launch_plan import LaunchPlan
+from orchestrator.pool import Command
+from orchestrator.rank import RankActor, RankSpec
+from parallel.layout import splits_evenly
+
+HEALTH = "health"
+"""Concurrency group in which a rank answers that it is alive, whatever else it does."""
+CAUSE_SECONDS = 3
+"""How long the death of another rank is waited for, once a rank has raised."""
+
+
+class RankLost(Exception):
+    """A rank died or raised."""
+
+    def __init__(self, cause: str, details: str = "") -> None:
+        super().__init__(cause)
+        self.cause = cause
+        self.details = details
+
+
+@dataclass(kw_only=True, slots=True)
+class RayGang:
+    """Actors of one gang and what they are doing."""
+
+    name: str
+    placement: PlacementGroup
+    actors: list[Any] = field(default_factory=list)
+    """Actor handles, by rank."""
+    nodes: list[str] = field(default_factory=list)
+    """Address of each rank's node."""
+    pending: dict[Any, int] = field(default_factory=dict)
+    """Rank by the reference of its unfinished call."""
+    answers: dict[int, Any] = field(default_factory=dict)
+    """What the finished ranks have returned."""
+    building: Iterator[None] | None = None
+    """Steps that are left until the gang is ready; None once it is."""
+    deadline: float | None = None
+    """When the command under way is taken for hung."""
+    beats: dict[Any, tuple[int, float]] = field(default_factory=dict)
+    """Rank and time of the questions whether it is alive that are not answered yet."""
+
+    def call(self, command: Command) -> None:
+        """Let every rank begin."""
+        assert not self.pending, f"{self.name} is busy"
+        self.answers = {}
+        self.pending = {actor.do.remote(command): rank for rank, actor in enumerate(self.actors)}
+
+    def take(self, reference: Any) -> None:
+        """Take a finished rank's answer.
+
+        Raises:
+            RankLost: it died or raised.
+        """
+        rank = self.pending.pop(reference)
+        try:
+            self.answers[rank] = ray.get(reference)
+        except (RayActorError, RayTaskError) as error:
+            raise self._loss(rank, error) from error
+
+    def ask_health(self) -> None:
+        """Ask every rank that owes no answer whether it is alive."""
+        owing = {rank for rank, _ in self.beats.values()}
+        for rank, actor in enumerate(self.actors):
+            if rank not in owing:
+                asked = actor.beat.options(concurrency_group=HEALTH).remote()
+                self.beats[asked] = (rank, monotonic())
+
+    def check_health(self, *, silent_seconds: float) -> None:
+        """Look through the answers.
+
+        Raises:
+            RankLost: a rank died, or owes an answer for longer than `silent_seconds`.
+        """
+        answered, _ = ray.wait(list(self.beats), num_returns=len(self.beats), timeout=0) if self.beats else ([], [])
+        for reference in answered:
+            rank, _ = self.beats.pop(reference)
+            try:
+                ray.get(reference)
+            except (RayActorError, RayTaskError) as error:
+                raise self._loss(rank, error) from error
+        for rank, asked in self.beats.values():
+            if monotonic() - asked > silent_seconds:
+                raise RankLost(f"{self._place(rank)} has been silent for {silent_seconds:g} s")
+
+    def check_deadline(self) -> None:
+        """Raises RankLost where the command under way takes longer than it may."""
+        if self.deadline is not None and self.pending and monotonic() > self.deadline:
+            ranks = ", ".join(self._place(rank) for rank in sorted(self.pending.values()))
+            raise RankLost(f"{ranks} hangs: far longer in one round than any before")
+
+    def kill(self) -> None:
+        """End every rank and give the room back."""
+        for actor in self.actors:
+            ray.kill(actor)
+        self.pending, self.beats, self.building = {}, {}, None
+        remove_placement_group(self.placement)
+
+    def _place(self, rank: int) -> str:
+        return f"rank {rank} on {self.nodes[rank]}" if self.nodes else f"rank {rank}"
+
+    def _loss(self, rank: int, error: Exception) -> RankLost:
+        """What broke the gang: a sibling of a rank that died fails as well, and may be heard of first."""
+        if isinstance(error, RayActorError):
+            return RankLost(f"{self._place(rank)} died: {_one_line(error)}")
+        others, _ = (
+            ray.wait(list(self.pending), num_returns=len(self.pending), timeout=CAUSE_SECONDS)
+            if self.pending
+            else ([], [])
+        )
+        for reference in others:
+            try:
+                ray.get(reference)
+            except RayActorError as death:
+                return RankLost(f"{self._place(self.pending[reference])} died: {_one_line(death)}")
+            except RayTaskError:
+                continue
+        cause = getattr(error, "cause", None)
+        reason = f"{type(cause).__name__}: {cause}" if cause is not None else str(error)
+        return RankLost(f"{self._place(rank)} failed: {reason.strip().splitlines()[0]}", str(error))
+
+
+def begin_gang(name: str, plan: LaunchPlan) -> RayGang:
+    """Ask for a gang's room; its steps lead on from there as each of them is done."""
+    on_gpu = plan.cluster.device is Device.CUDA
+    bundle = {"CPU": float(plan.cluster.cpus_per_rank)} | ({"GPU": 1.0} if on_gpu else {})
+    gang = RayGang(name=name, placement=placement_group([bundle] * plan.layout.world_size, strategy="PACK"))
+    gang.pending = {gang.placement.ready(): 0}
+    gang.building = _build(gang, plan)
+    return gang
+
+
+def _build(gang: RayGang, plan: LaunchPlan) -> Iterator[None]:
+    """One step whenever the calls of the last one are answered: actors, process group, model."""
+    cluster, layout = plan.cluster, plan.layout
+    gang.nodes = _addresses(gang, layout.world_size)
+    # A rank that restarts alone is useless to its gang: the gang is rebuilt whole.
+    actor_class = ray.remote(max_restarts=0, max_task_retries=0, concurrency_groups={HEALTH: 1})(RankActor)
+    gang.actors = [
+        actor_class.options(
+            num_cpus=cluster.cpus_per_rank,
+            num_gpus=1 if cluster.device is Device.CUDA else 0,
+            scheduling_strategy=PlacementGroupSchedulingStrategy(gang.placement, placement_group_bundle_index=rank),
+        ).remote(
+            RankSpec(
+                rank=rank,
+                layout=layout,
+                engine=plan.problem.engine,
+                uneven=not splits_evenly(plan.layout, plan.problem),
+                shard_blocks=plan.shard_blocks,
+                decode_parallel=plan.decode_parallel,
+                embeddings=plan.run_folder.embeddings,
+                model=plan.model,
+                device=cluster.device,
+                device_index=0,  # Ray shows each actor its own GPU only
+                num_threads=cluster.cpus_per_rank,
+            )
+        )
+        for rank in range(layout.world_size)
+    ]
+    if layout.world_size > 1:
+        is_local = plan.cluster.kind is ClusterKind.LOCAL
+        addresses = ["127.0.0.1"] * layout.world_size if is_local else gang.nodes
+        # A store that rank 0 opens on a free port, through which the ranks find each other.
+        gang.pending = {gang.actors[0].do.remote(Command("open_store", (addresses[0],))): 0}
+        yield
+        rendezvous = gang.answers[0]
+        gang.pending = {
+            actor.do.remote(Command("join", (rendezvous, address))): rank
+            for rank, (actor, address) in enumerate(zip(gang.actors, addresses, strict=True))
+        }
+        yield
+    gang.call(Command("load"))
+    yield
+
+
+def _addresses(gang: RayGang, world_size: int) -> list[str]:
+    """Each rank's node address."""
+    nodes = {node["NodeID"]: node["NodeManagerAddress"] for node in ray.nodes()}
+    placed = placement_group_table(gang.placement)["bundles_to_node_id"]
+    return [nodes[placed[rank]] for rank in range(world_size)]
+
+
+def _one_line(error: Exception) -> str:
+    """What Ray says first; pages of advice follow."""
+    return str(error).strip().splitlines()[0]

@@ -1,0 +1,109 @@
+"""What one video asks of its gang: commands, one after the other."""
+
+from collections.abc import Callable, Generator
+from dataclasses import dataclass, replace
+from enum import StrEnum
+
+from orchestrator.artifacts import VideoFolder
+from orchestrator.checkpoint_store import generations, new_generation
+from orchestrator.policy import CheckpointState, Policy
+from orchestrator.pool import Command
+from orchestrator.progress import GangProgress
+from orchestrator.reports import Stage, StageReport
+from orchestrator.request import Request
+from orchestrator.sidecar import Provenance
+from spectrum import Round
+
+
+class Ending(StrEnum):
+    """How a script ended."""
+
+    DONE = "done"  # the video is published
+    PAUSED = "paused"  # what is done so far is on the disk
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Ask:
+    """A command, and what to show meanwhile."""
+
+    progress: GangProgress
+    command: Command
+
+
+Script = Generator[Ask, StageReport, Ending]
+
+
+def render_script(
+    video_id: str,
+    request: Request,
+    folder: VideoFolder,
+    provenance: Provenance,
+    policy: Policy,
+    *,
+    now: Callable[[], float],
+    is_stopping: Callable[[], bool],
+) -> Script:
+    """Yields what to ask the gang next; takes the report of each; returns how it ended.
+
+    Args:
+        video_id: name of the video.
+        request: what to render.
+        folder: where to.
+        provenance: for the sidecar.
+        policy: when to write checkpoints.
+        now: seconds, of any clock.
+        is_stopping: whether to write a checkpoint and end at the next opportunity.
+    """
+    # With an error budget the rounds are decided on the way; the paper's plan then stands in for what to expect.
+    plan = request.forecast.plan(request.num_steps)
+    progress = GangProgress(video_id=video_id, prompt=request.prompt, stage=Stage.ENCODE, num_steps=len(plan))
+    has_latents = False
+    if folder.latents.is_file():
+        at_decode = replace(progress, stage=Stage.DECODE, step=len(plan), fraction_done=1.0)
+        report = yield Ask(
+            progress=at_decode, command=Command("take_latents", (video_id, request, folder.root))
+        )
+        has_latents = bool(report.result)
+    if not has_latents:
+        step = None
+        if generations(folder.checkpoints):
+            report = yield Ask(progress=progress, command=Command("resume", (video_id, request, folder.checkpoints)))
+            step = report.result
+        if step is None:
+            yield Ask(progress=progress, command=Command("encode", (video_id, request)))
+            step = 0
+        is_complete, saved_at = step == len(plan), now()
+        while not is_complete:
+            progress = replace(
+                progress,
+                stage=Stage.DENOISE,
+                step=step,
+                segment_end=plan.segment_end(step),
+                round=Round.FULL,
+                fraction_done=sum(one < step for one in plan.full_steps) / plan.num_full,
+            )
+            report = yield Ask(progress=progress, command=Command("denoise"))
+            step, is_complete = step + len(report.rounds), report.is_complete
+            is_due = now() - saved_at >= policy.checkpoint_every or is_stopping()
+            if is_due and not is_complete and policy.checkpoint_state is not CheckpointState.NONE:
+                yield Ask(progress=replace(progress, step=step), command=_checkpoint(folder, policy))
+                saved_at = now()
+            if is_stopping() and not is_complete:
+                return Ending.PAUSED
+        progress = replace(progress, stage=Stage.DECODE, step=step, round=None, fraction_done=1.0)
+        yield Ask(progress=progress, command=Command("keep_latents", (folder.root,)))
+    else:
+        progress = at_decode
+    if is_stopping():
+        return Ending.PAUSED
+    yield Ask(progress=progress, command=Command("decode"))
+    yield Ask(
+        progress=replace(progress, stage=Stage.PUBLISH),
+        command=Command("publish", (folder.root, provenance)),
+    )
+    return Ending.DONE
+
+
+def _checkpoint(folder: VideoFolder, policy: Policy) -> Command:
+    is_full = policy.checkpoint_state is CheckpointState.FULL
+    return Command("save_checkpoint", (new_generation(folder.checkpoints),), (("is_full", is_full),))
