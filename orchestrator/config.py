@@ -13,7 +13,9 @@ class JobConfig:
     name: str | None = None
     """Name of the job: the default output folder begins with it."""
     batch: str | None = None
-    """The job's own prompts, for when neither prompt nor batch is given."""
+    """The job's own manifest, for when neither prompt nor batch is given."""
+    shard: str | None = None
+    """The part of the batch that this launch renders, such as 3/16; null: all. Shards share one output folder."""
 
 
 @dataclass(kw_only=True, slots=True)
@@ -154,9 +156,9 @@ class LaunchConfig:
     negative_prompt: str = ""
     """What the videos should not show, taken literally."""
     batch: str | None = None
-    """A .txt file of prompts, one a line."""
+    """A manifest: .txt (a prompt a line), .csv, .jsonl or .yaml; what a row does not say is this configuration's."""
     seed: int = 0
-    """Seed of every video's noise."""
+    """Seed of a video's noise, where its row gives none."""
     output: str | None = None
     """Folder of the run; null: outputs/<job>-<hash of the batch>."""
     dry_run: bool = False

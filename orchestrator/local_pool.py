@@ -1,6 +1,7 @@
 """One gang without Ray: this process, alone or as one rank of torchrun."""
 
 import os
+import platform
 from collections import deque
 from collections.abc import Sequence
 
@@ -8,7 +9,6 @@ from orchestrator.launch_plan import LaunchPlan
 from orchestrator.pool import Command, Reply
 from orchestrator.rank import RankSpec
 from orchestrator.worker import Worker
-from parallel.layout import splits_evenly
 from parallel.process_group import leave_group, torchrun_ranks
 
 GANG_NAME = "gang 0"
@@ -24,8 +24,8 @@ class LocalPool:
             RankSpec(
                 rank=rank,
                 layout=plan.layout,
-                engine=plan.problem.engine,
-                uneven=not splits_evenly(plan.layout, plan.problem),
+                engine=plan.engine,
+                uneven=plan.is_uneven,
                 shard_blocks=plan.shard_blocks,
                 decode_parallel=plan.decode_parallel,
                 embeddings=plan.run_folder.embeddings,
@@ -44,6 +44,10 @@ class LocalPool:
     def gangs(self) -> Sequence[str]:
         """The one gang."""
         return (GANG_NAME,)
+
+    def nodes(self, gang: str) -> Sequence[str]:
+        """The one that this process is on; torchrun's other ranks may be elsewhere."""
+        return (platform.node(),)
 
     def submit(self, gang: str, command: Command) -> None:
         """Run the command here and now. What it raises is raised as it is: the traceback is this process's own."""

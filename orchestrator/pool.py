@@ -32,6 +32,10 @@ class Pool(Protocol):
         """Their names."""
         ...
 
+    def nodes(self, gang: str) -> Sequence[str]:
+        """Names of the machines that a gang's ranks are on, each once."""
+        ...
+
     def submit(self, gang: str, command: Command) -> None:
         """Let an idle gang begin."""
         ...

@@ -1,6 +1,7 @@
 """What a person sees while a batch renders: live lines on a terminal, plain log lines elsewhere."""
 
 import logging
+from contextlib import ExitStack
 from dataclasses import dataclass
 from time import monotonic
 from typing import Protocol
@@ -14,6 +15,7 @@ from rich.table import Table
 from rich.text import Text
 
 from orchestrator.artifacts import VideoFolder
+from orchestrator.durations import format_seconds
 from orchestrator.eta import Eta
 from orchestrator.reports import Stage
 from spectrum import Round
@@ -95,6 +97,44 @@ class Silent:
 
     def close(self) -> None:
         """Nothing."""
+
+
+class Views:
+    """Several views, told of the same."""
+
+    def __init__(self, *views: View) -> None:
+        self._views = views
+
+    def starting(self, what: str) -> None:
+        """Tell each."""
+        for view in self._views:
+            view.starting(what)
+
+    def batch_begins(self, *, total: int, done: int) -> None:
+        """Tell each."""
+        for view in self._views:
+            view.batch_begins(total=total, done=done)
+
+    def gang_at(self, gang: str, progress: GangProgress) -> None:
+        """Tell each."""
+        for view in self._views:
+            view.gang_at(gang, progress)
+
+    def gang_idle(self, gang: str) -> None:
+        """Tell each."""
+        for view in self._views:
+            view.gang_idle(gang)
+
+    def video_done(self, gang: str, video_id: str, folder: VideoFolder) -> None:
+        """Tell each."""
+        for view in self._views:
+            view.video_done(gang, video_id, folder)
+
+    def close(self) -> None:
+        """Close each, whatever happens to the others."""
+        with ExitStack() as closing_all:
+            for view in self._views:
+                closing_all.callback(view.close)
 
 
 class _Batch:
@@ -238,12 +278,3 @@ class LiveLines:
 def make_view(num_gangs: int, console: Console) -> View:
     """Live lines on a terminal, log lines elsewhere."""
     return LiveLines(num_gangs, console) if console.is_terminal else LogLines(num_gangs)
-
-
-def format_seconds(seconds: float) -> str:
-    """Such as 4.2 s, 3:07 or 2:15:00."""
-    if seconds < 60:
-        return f"{seconds:.1f} s"
-    minutes, rest = divmod(round(seconds), 60)
-    hours, minutes = divmod(minutes, 60)
-    return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"

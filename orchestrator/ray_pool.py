@@ -15,7 +15,6 @@ from orchestrator.launch_plan import LaunchPlan
 from orchestrator.pool import Command, Reply
 from orchestrator.rank import RankActor, RankSpec
 from orchestrator.reports import StageReport
-from parallel.layout import splits_evenly
 
 PLACEMENT_TIMEOUT_SECONDS = 60
 CAUSE_SECONDS = 3
@@ -62,6 +61,12 @@ class RayPool:
     def gangs(self) -> Sequence[str]:
         """Names of the gangs."""
         return tuple(self._gangs)
+
+    def nodes(self, gang: str) -> Sequence[str]:
+        """Host names."""
+        names = {node["NodeID"]: node["NodeManagerHostname"] for node in ray.nodes()}
+        placed = placement_group_table(self._gangs[gang].placement)["bundles_to_node_id"]
+        return tuple(dict.fromkeys(names[node] for node in placed.values()))
 
     def submit(self, gang: str, command: Command) -> None:
         """Let every rank of an idle gang begin."""
@@ -118,8 +123,8 @@ def _build(name: str, plan: LaunchPlan) -> _Gang:
             RankSpec(
                 rank=rank,
                 layout=layout,
-                engine=plan.problem.engine,
-                uneven=not splits_evenly(plan.layout, plan.problem),
+                engine=plan.engine,
+                uneven=plan.is_uneven,
                 shard_blocks=plan.shard_blocks,
                 decode_parallel=plan.decode_parallel,
                 embeddings=plan.run_folder.embeddings,

@@ -3,6 +3,7 @@
 import hashlib
 import json
 from dataclasses import asdict, dataclass
+from functools import lru_cache
 from typing import Any
 
 from spectrum import ForecastSettings
@@ -37,7 +38,14 @@ class Request:
 
     def as_json(self) -> dict[str, Any]:
         """Plain values, for files and hashes."""
-        return asdict(self)
+        values = {name: getattr(self, name) for name in self.__slots__}
+        return values | {"forecast": dict(_forecast_as_json(self.forecast))}
+
+
+@lru_cache(maxsize=1024)
+def _forecast_as_json(forecast: ForecastSettings) -> dict[str, Any]:
+    """Once for all the requests of a batch that share their settings: `asdict` takes longer than a request's hash."""
+    return asdict(forecast)
 
 
 def video_id(request: Request, *, model_fingerprint: str, dtype: str) -> str:
