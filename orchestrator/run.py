@@ -7,9 +7,10 @@ from rich.console import Console
 
 from orchestrator.choices import ClusterKind
 from orchestrator.launch_plan import LaunchPlan
+from orchestrator.launch_record import LaunchRecord, publish_entries
 from orchestrator.pool import Pool
 from orchestrator.process_tree import no_process_left
-from orchestrator.progress import Silent, View, make_view
+from orchestrator.progress import Silent, View, Views, make_view
 from orchestrator.ray_environment import prepare_environment
 from orchestrator.scheduler import run_batch
 from orchestrator.sidecar import Provenance, command_line, git_revision
@@ -28,15 +29,17 @@ def run_plan(plan: LaunchPlan, *, console: Console, is_first_rank: bool = True) 
         GangFailed: a rank died or raised.
         BadInput: the Ray cluster cannot be joined or is too small.
     """
-    folders = [plan.run_folder.video(video_id) for video_id in plan.requests]
-    if is_first_rank:
-        for folder in folders:
-            folder.clear()
-    if all(folder.is_done for folder in folders):
-        return
     provenance = Provenance(job_name=plan.job_name, command=command_line(), git_revision=git_revision())
-    view: View = make_view(plan.cluster.num_gangs, console) if is_first_rank else Silent()
+    if is_first_rank:
+        for video_id in plan.run_folder.video_ids() & plan.entries.keys():
+            plan.run_folder.video(video_id).clear()
+        publish_entries(plan.run_folder, str(plan.shard), plan.entries.values(), provenance)
+    if all(plan.run_folder.video(video_id).is_done for video_id in plan.entries):
+        return
+    record = LaunchRecord(plan.run_folder, str(plan.shard))
+    view: View = Views(make_view(plan.cluster.num_gangs, console), record) if is_first_rank else Silent()
     with closing(view), _pool(plan, view) as pool:
+        record.gangs_are_on({gang: pool.nodes(gang) for gang in pool.gangs})
         run_batch(pool, plan.requests, plan.run_folder, provenance, view)
 
 
