@@ -78,7 +78,7 @@ class LaunchRecord:
     """
 
     def __init__(self, run_folder: RunFolder, shard: str) -> None:
-        """Writes nothing yet."""
+        """Writes nothing before `open`."""
         self._path: Path = run_folder.launch_progress(shard)
         self._launch = {
             "host": platform.node(),
@@ -93,6 +93,11 @@ class LaunchRecord:
         self._lock = threading.Lock()
         self._closing = threading.Event()
         self._thread: threading.Thread | None = None
+
+    def open(self) -> None:
+        """Begin to write."""
+        self._thread = threading.Thread(target=self._keep_writing, name="launch record", daemon=True)
+        self._thread.start()
 
     def gangs_are_on(self, nodes: Mapping[str, Sequence[str]]) -> None:
         """Names of the machines of each gang."""
@@ -134,14 +139,11 @@ class LaunchRecord:
         self._closing.set()
         if self._thread is not None:
             self._thread.join()
-        self._path.unlink(missing_ok=True)
+            self._path.unlink(missing_ok=True)
 
     def _enter(self, phase: str) -> None:
         with self._lock:
             self._phase, self._changed = phase, True
-        if self._thread is None:
-            self._thread = threading.Thread(target=self._keep_writing, name="launch record", daemon=True)
-            self._thread.start()
 
     def _forget(self, gang: str) -> None:
         with self._lock:

@@ -33,20 +33,44 @@ def run_plan(plan: LaunchPlan, *, console: Console, is_first_rank: bool = True) 
     if is_first_rank:
         for video_id in plan.run_folder.video_ids() & plan.entries.keys():
             plan.run_folder.video(video_id).clear()
-        publish_entries(plan.run_folder, str(plan.shard), plan.entries.values(), provenance)
     if all(plan.run_folder.video(video_id).is_done for video_id in plan.entries):
+        if is_first_rank:
+            _publish_entries(plan, provenance)
         return
     record = LaunchRecord(plan.run_folder, str(plan.shard))
     view: View = Views(make_view(plan.cluster.num_gangs, console), record) if is_first_rank else Silent()
-    with closing(view), _pool(plan, view) as pool:
-        record.gangs_are_on({gang: pool.nodes(gang) for gang in pool.gangs})
-        run_batch(pool, plan.requests, plan.run_folder, provenance, view)
+    with closing(view), _cluster(plan, view):
+        if is_first_rank:  # not sooner: a cluster that refuses the launch leaves no trace of it
+            _publish_entries(plan, provenance)
+            record.open()
+        with _pool(plan, view) as pool:
+            record.gangs_are_on({gang: pool.nodes(gang) for gang in pool.gangs})
+            run_batch(pool, plan.requests, plan.run_folder, provenance, view)
+
+
+def _publish_entries(plan: LaunchPlan, provenance: Provenance) -> None:
+    publish_entries(plan.run_folder, str(plan.shard), plan.entries.values(), provenance)
+
+
+@contextmanager
+def _cluster(plan: LaunchPlan, view: View) -> Iterator[None]:
+    """Ray, where the plan asks for it, with room for the gangs."""
+    if plan.cluster.kind is ClusterKind.NONE:
+        yield
+        return
+    prepare_environment(own_cluster=plan.cluster.kind is ClusterKind.LOCAL)
+    view.starting(
+        f"joining Ray at {plan.cluster.address}" if plan.cluster.address else "starting Ray on this machine"
+    )
+    from orchestrator.ray_cluster import ray_cluster  # noqa: PLC0415
+
+    with no_process_left(), ray_cluster(plan.cluster, plan.layout):
+        yield
 
 
 @contextmanager
 def _pool(plan: LaunchPlan, view: View) -> Iterator[Pool]:
     """The gangs that the plan asks for, with the model loaded; gone at the end."""
-    ranks = f"{plan.cluster.num_gangs * plan.layout.world_size} ranks"
     if plan.cluster.kind is ClusterKind.NONE:
         view.starting(f"loading {plan.model.name} in this process")
         from orchestrator.local_pool import LocalPool  # noqa: PLC0415 - this path needs no Ray
@@ -54,14 +78,8 @@ def _pool(plan: LaunchPlan, view: View) -> Iterator[Pool]:
         with closing(LocalPool(plan)) as pool:
             yield pool
         return
-    prepare_environment(own_cluster=plan.cluster.kind is ClusterKind.LOCAL)
-    view.starting(
-        f"joining Ray at {plan.cluster.address}" if plan.cluster.address else "starting Ray on this machine"
-    )
-    from orchestrator.ray_cluster import ray_cluster  # noqa: PLC0415
+    view.starting(f"starting {plan.cluster.num_gangs * plan.layout.world_size} ranks and loading {plan.model.name}")
     from orchestrator.ray_pool import RayPool  # noqa: PLC0415
 
-    with no_process_left(), ray_cluster(plan.cluster, plan.layout):
-        view.starting(f"starting {ranks} and loading {plan.model.name}")
-        with terminated_like_interrupted(), closing(RayPool(plan)) as pool:
-            yield pool
+    with terminated_like_interrupted(), closing(RayPool(plan)) as pool:
+        yield pool

@@ -44,8 +44,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return EXIT_BAD_INPUT
     try:
         if options.json:
-            json.dump(as_json(run), sys.stdout, indent=1, ensure_ascii=False)
-            sys.stdout.write("\n")
+            sys.stdout.write(json.dumps(as_json(run), indent=1) + "\n")
         else:
             console = Console()
             if not console.is_terminal:

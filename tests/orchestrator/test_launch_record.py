@@ -36,6 +36,7 @@ def quick(monkeypatch):
 @pytest.fixture
 def record(run_folder, quick):
     record = LaunchRecord(run_folder, "all")
+    record.open()
     yield record
     record.close()
 
@@ -70,10 +71,14 @@ def test_entries_are_written_in_their_order_with_what_people_know_them_by(run_fo
     assert [path.name for path in run_folder.launches.iterdir()] == ["2-of-3.jsonl"]
 
 
-def test_nothing_is_written_before_the_launch_starts_something_and_nothing_stays(run_folder, quick):
+def test_nothing_is_written_before_it_is_opened_and_nothing_stays(run_folder, quick):
     record = LaunchRecord(run_folder, "all")
-    assert not run_folder.root.exists()
     record.starting("loading the model")
+    record.close()
+    assert not run_folder.root.exists()
+    record = LaunchRecord(run_folder, "all")
+    record.starting("loading the model")
+    record.open()
     assert said(run_folder)["phase"] == "loading the model"
     record.close()
     assert list(run_folder.launches.iterdir()) == []
@@ -110,6 +115,7 @@ def test_last_of_many_segments_is_written_and_few_of_the_others(run_folder, monk
         launch_record, "replace_json", lambda path, value: (written.append(value), replace_json(path, value))
     )
     record = LaunchRecord(run_folder, "all")
+    record.open()
     record.starting("loading")
     begin = time.monotonic()
     for step in range(2000):
@@ -123,7 +129,7 @@ def test_last_of_many_segments_is_written_and_few_of_the_others(run_folder, monk
 def test_file_of_a_long_round_stays_young(record, run_folder, monkeypatch):
     monkeypatch.setattr(launch_record, "HEARTBEAT_SECONDS", 0.05)
     record.starting("a round of minutes")
-    said(run_folder)
+    wait_until(lambda: said(run_folder)["phase"] == "a round of minutes")
     path = run_folder.launch_progress("all")
     os.utime(path, (0, 0))
     wait_until(lambda: path.stat().st_mtime > 1000)
@@ -145,6 +151,7 @@ def test_file_that_cannot_be_written_is_a_warning_and_no_end(run_folder, quick, 
     with monkeypatch.context() as patch:
         patch.setattr(launch_record, "replace_json", full)
         record.starting("loading")
+        record.open()
         wait_until(lambda: "No space left on device" in caplog.text)
         time.sleep(0.1)
     assert said(run_folder)["phase"] == "loading", "it goes on once there is room"
