@@ -1,7 +1,7 @@
 """What a checkpoint holds: everything of one video on one rank, in one safetensors file.
 
-Tensors by name: `tokens`, `history.<branch>`, `embeds.<branch>`, `solver.<name>`. The counters stand in the file's
-own metadata. Nothing in it is code: a checkpoint from elsewhere cannot run anything.
+Tensors by name: `tokens`, `gram`, `history.<name>`, `embeds.<branch>`, `solver.<name>`. The counters stand in the
+file's own metadata. Nothing in it is code: a checkpoint from elsewhere cannot run anything.
 """
 
 import json
@@ -17,7 +17,7 @@ from orchestrator.reports import RoundReport
 from orchestrator.solver import SolverState
 from spectrum import Round
 
-CHECKPOINT_VERSION = 1
+CHECKPOINT_VERSION = 2
 _META = "spectrum-orchestrator"
 
 
@@ -32,9 +32,15 @@ class Checkpoint:
     embeds: dict[str, torch.Tensor]
     """By branch, (1, text tokens, text width)."""
     history_steps: dict[str, tuple[int, ...]]
-    """By branch, the steps of the snapshots."""
+    """By branch, the steps of the snapshots, in the order of `snapshots`."""
     snapshots: dict[str, torch.Tensor]
-    """By branch, (K, *features); no entry for an empty history."""
+    """By branch, (K, *features) as they lie in the buffer; no entry for an empty history."""
+    gram: torch.Tensor
+    """Inner products of the snapshots, (K, K)."""
+    full_steps: tuple[int, ...]
+    """The plan so far."""
+    fallback_step: int | None
+    """The full round to come that replaces a forecast which is not trusted."""
     solver: SolverState
     rounds: tuple[RoundReport, ...]
     """The rounds so far."""
@@ -42,7 +48,7 @@ class Checkpoint:
 
 def write_checkpoint(path: Path, checkpoint: Checkpoint) -> None:
     """Publish a checkpoint; the file is there whole or not at all."""
-    tensors = {"tokens": checkpoint.tokens}
+    tensors = {"tokens": checkpoint.tokens, "gram": checkpoint.gram}
     tensors |= {f"embeds.{branch}": tensor for branch, tensor in checkpoint.embeds.items()}
     tensors |= {f"history.{branch}": tensor for branch, tensor in checkpoint.snapshots.items()}
     tensors |= {f"solver.{name}": tensor for name, tensor in checkpoint.solver.tensors.items()}
@@ -50,6 +56,8 @@ def write_checkpoint(path: Path, checkpoint: Checkpoint) -> None:
         "version": CHECKPOINT_VERSION,
         "step": checkpoint.step,
         "history_steps": checkpoint.history_steps,
+        "full_steps": checkpoint.full_steps,
+        "fallback_step": checkpoint.fallback_step,
         "solver": {
             "step": checkpoint.solver.step,
             "lower_order_nums": checkpoint.solver.lower_order_nums,
@@ -83,6 +91,9 @@ def read_checkpoint(path: Path) -> Checkpoint:
         embeds=_group(tensors, "embeds."),
         history_steps={branch: tuple(steps) for branch, steps in counters["history_steps"].items()},
         snapshots=_group(tensors, "history."),
+        gram=tensors["gram"],
+        full_steps=tuple(counters["full_steps"]),
+        fallback_step=counters["fallback_step"],
         solver=SolverState(tensors=_group(tensors, "solver."), **counters["solver"]),
         rounds=tuple(RoundReport(**{**one, "kind": Round(one["kind"])}) for one in counters["rounds"]),
     )

@@ -4,6 +4,7 @@ Choices are plain strings here and become enums in `plan_launch`, which can then
 """
 
 from dataclasses import dataclass, field
+from typing import Any
 
 
 @dataclass(kw_only=True, slots=True)
@@ -83,21 +84,51 @@ class ForecastConfig:
     """The forecaster; see `spectrum.ForecastSettings`."""
 
     method: str = "spectrum"
-    """spectrum, taylor, reuse, or none (every round full)."""
+    """spectrum, reuse, damped, taylor, adams, foca, svd, calibrated, or none (every round full)."""
+    features: str = "hidden"
+    """What is forecast: hidden (the last block's output) or velocity (the head's result, far less memory)."""
+    plan_shape: str = "paper"
+    """Which rounds are full: paper, uniform, nodes, list or calibrated."""
     warmup_steps: int = 5
-    """Full rounds at the start."""
+    """Full rounds at the start (paper)."""
     window: float = 2.0
-    """First gap between full rounds after the warm-up, in steps."""
+    """First gap between full rounds after the warm-up, in steps (paper)."""
     growth: float = 0.75
-    """How much each later gap is wider (α): of 50 rounds 0.75 leaves 14 full, 3 leaves 10."""
+    """How much each later gap is wider (α): of 50 rounds 0.75 leaves 14 full, 3 leaves 10 (paper)."""
+    num_full: int = 14
+    """Full rounds (uniform, nodes)."""
+    node_density: float = 0.6
+    """0 is uniform, 1 the Chebyshev–Lobatto nodes (nodes)."""
+    full_steps: list[int] = field(default_factory=list)
+    """The steps whose rounds are full (list)."""
+    error_budget: float | None = None
+    """If set, gaps are chosen as the video goes, so that forecasts err by this share of the features' norm."""
+    max_gap: int = 8
+    """Widest gap between full rounds (error_budget)."""
+    max_history: int | None = None
+    """Snapshots that are kept for each branch; null keeps all, as the paper does."""
     degree: int = 4
     """Highest Chebyshev polynomial (spectrum)."""
     ridge: float = 0.1
     """Ridge penalty λ (spectrum)."""
     blend: float = 1.0
     """Share of the Chebyshev forecast; the rest is linear extrapolation (spectrum)."""
+    penalise_constant: bool = True
+    """Whether the ridge shrinks the constant term too, as in the paper (spectrum)."""
+    half_life: float | None = None
+    """Full rounds after which a snapshot counts half in the fit; null: never, as in the paper (spectrum)."""
+    axis: str = "step"
+    """What is taken for time: step, as in the paper, or how much noise is left: sigma, log_snr."""
+    damping: float = 0.5
+    """Share of the slope that is kept (damped)."""
     order: int = 1
-    """Highest derivative (taylor)."""
+    """Highest derivative (taylor, svd), or number of slopes (adams)."""
+    rank: int = 32
+    """Directions of the principal part (svd)."""
+    calibration: Any = None
+    """Plan and weights that orchestrator.calibrate has written (calibrated)."""
+    anywhere: bool = False
+    """Use a calibration for another model, solver, number of steps, shift or guidance than it was made for."""
 
 
 @dataclass(kw_only=True, slots=True)

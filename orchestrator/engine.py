@@ -4,10 +4,11 @@ The same code runs in one process, under torchrun and in a Ray actor. Each rank 
 tokens from the first step to the last. A full round gathers them, runs the stock transformer and slices its
 output again. A forecast round stays on the slice: a weighted sum of the history, the output head and the
 solver's update, all without a word to another rank. Where the two guidance branches have ranks of their own, each
-round ends with one exchange of velocities, 64 values a token.
+round ends with one exchange of velocities, 64 values a token; where the guided velocity itself is forecast, no
+forecast round does.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
@@ -24,7 +25,9 @@ from orchestrator.solver import Solver
 from orchestrator.stopwatch import Stopwatch
 from orchestrator.tokens import LatentShape
 from parallel.token_group import TokenGroup
-from spectrum import History, Plan, Round
+from spectrum import Features, Gram, History, Method, Plan, Round
+from spectrum.adaptive import extended, first_plan, first_untrusted, next_full_step
+from spectrum.forecasters.svd import principal_forecast
 
 
 class Branch(StrEnum):
@@ -39,6 +42,13 @@ def branches_of(request: Request) -> tuple[Branch, ...]:
     return (Branch.COND, Branch.UNCOND) if request.is_guided else (Branch.COND,)
 
 
+GUIDED = "guided"
+"""Name of the history of velocities: both branches combined."""
+
+Observer = Callable[[str, int, torch.Tensor], None]
+"""Told of the features of every full round: name of the history, step, this rank's slice."""
+
+
 @dataclass(kw_only=True, slots=True)
 class RenderState:
     """Everything of one video on one rank. It belongs to that video and dies with it."""
@@ -46,14 +56,20 @@ class RenderState:
     request: Request
     shape: LatentShape
     plan: Plan
+    """Which rounds are full. With an error budget: as far as it is decided."""
     solver: Solver
     prompt_embeds: dict[Branch, torch.Tensor]
     """One for each branch that this rank runs, (1, text tokens, text width)."""
-    histories: dict[Branch, History]
+    histories: dict[str, History]
+    """By branch; one for both where velocities are forecast."""
+    gram: Gram
+    """Inner products of the snapshots, over all tokens and both branches."""
     tokens: torch.Tensor
     """This rank's slice of the latents, (1, tokens, values), float32."""
     step: int = 0
     """The next step to take."""
+    fallback_step: int | None = None
+    """The full round to come that replaces a forecast which is not trusted."""
     rounds: list[RoundReport] = field(default_factory=list)
 
     @property
@@ -75,6 +91,7 @@ class Engine:
         temporal_scale: int,
     ) -> None:
         """`spatial_scale` and `temporal_scale` are the autoencoder's: pixels and frames behind one latent."""
+        self.observer: Observer | None = None
         self._transformer = transformer
         self._scheduler = scheduler
         self._group = token_group
@@ -103,7 +120,9 @@ class Engine:
             width=request.width // self._spatial_scale,
             patch=tuple(config.patch_size),
         )
-        plan = request.forecast.plan(request.num_steps)
+        forecast = request.forecast
+        plan = forecast.plan(request.num_steps) if forecast.error_budget is None else first_plan(request.num_steps)
+        capacity = forecast.capacity(plan)
         embeds = {branch: prompt_embeds[branch] for branch in self._own_branches(request)}
         noise = shape.to_tokens(shape.draw_noise(request.seed))
         return RenderState(
@@ -116,7 +135,8 @@ class Engine:
             prompt_embeds={
                 branch: embed.to(self.device, self._transformer.dtype) for branch, embed in embeds.items()
             },
-            histories={branch: History(max(plan.num_snapshots, 1)) for branch in embeds},
+            histories={name: History(capacity) for name in _history_names(request, embeds)},
+            gram=Gram(capacity),
             tokens=self._group.slice(noise).to(self.device),
         )
 
@@ -128,12 +148,15 @@ class Engine:
                 step=state.step,
                 tokens=state.tokens,
                 embeds={branch.value: embeds for branch, embeds in state.prompt_embeds.items()},
-                history_steps={branch.value: history.steps for branch, history in state.histories.items()},
+                history_steps={name: history.stored()[0] for name, history in state.histories.items()},
                 snapshots={
-                    branch.value: history.snapshots
-                    for branch, history in state.histories.items()
-                    if history.snapshots is not None
+                    name: snapshots
+                    for name, history in state.histories.items()
+                    if (snapshots := history.stored()[1]) is not None
                 },
+                gram=state.gram.matrix,
+                full_steps=state.plan.full_steps,
+                fallback_step=state.fallback_step,
                 solver=state.solver.state(),
                 rounds=tuple(state.rounds),
             ),
@@ -159,26 +182,38 @@ class Engine:
             )
         state.tokens = saved.tokens.to(self.device)
         state.step = saved.step
+        state.plan = Plan.from_full_steps(len(state.plan), saved.full_steps)
+        state.fallback_step = saved.fallback_step
         state.rounds = list(saved.rounds)
         moved = {name: tensor.to(self.device) for name, tensor in saved.solver.tensors.items()}
         state.solver.restore(replace(saved.solver, tensors=moved))
-        for branch, snapshots in saved.snapshots.items():
-            for step, features in zip(saved.history_steps[branch], snapshots, strict=True):
-                state.histories[Branch(branch)].append(step, features.to(self.device))
+        for name, snapshots in saved.snapshots.items():
+            state.histories[name].restore(saved.history_steps[name], snapshots.to(self.device))
+        [capacity] = {history.capacity for history in state.histories.values()}
+        state.gram = Gram(capacity, saved.gram)
         return state
 
     @torch.no_grad()
     def run_segment(self, state: RenderState) -> tuple[RoundReport, ...]:
         """One full round and the forecast rounds after it. Advances `state`; returns what was run."""
-        end = state.plan.segment_end(state.step)
-        watch, first = Stopwatch(self.device), state.step
-        while state.step < end:
+        watch, first, error = Stopwatch(self.device), state.step, None
+        is_fallback = first == state.fallback_step
+        while state.step == first or (state.step < len(state.plan) and state.plan[state.step] is Round.FORECAST):
             with watch.lap():
-                velocity = self._guided_velocity(state)
+                if state.step == first:
+                    velocity, error = self._full_round(state)
+                else:
+                    velocity = self._forecast_round(state)
                 state.tokens = state.solver.advance(state.step, velocity, state.tokens)
                 state.step += 1
         rounds = tuple(
-            RoundReport(step=step, kind=state.plan[step], seconds=seconds)
+            RoundReport(
+                step=step,
+                kind=state.plan[step],
+                seconds=seconds,
+                forecast_error=error if step == first else None,
+                is_fallback=is_fallback and step == first,
+            )
             for step, seconds in enumerate(watch.seconds(), start=first)
         )
         state.rounds.extend(rounds)
@@ -202,20 +237,25 @@ class Engine:
             raise ValueError(f"guidance_scale={request.guidance_scale} runs one branch, the layout has ranks for two")
         return (branches[own],)
 
-    def _guided_velocity(self, state: RenderState) -> torch.Tensor:
-        """Velocity tokens of this rank, both branches combined by the guidance scale."""
-        if state.plan[state.step] is Round.FULL:
-            latents = self.finish(state).to(self._transformer.dtype)
-            own = [self._full_round(state, branch, latents) for branch in state.prompt_embeds]
-        else:
-            own = [self._forecast_round(state, branch) for branch in state.prompt_embeds]
-        if not state.request.is_guided:
-            return own[0]
-        cond, uncond = own if self._group.branch_index is None else self._group.exchange_branches(own[0])
-        return uncond + state.request.guidance_scale * (cond - uncond)
+    def _full_round(self, state: RenderState) -> tuple[torch.Tensor, float | None]:
+        """Run the stock transformer on this rank's branches; guided velocity tokens, and the forecast's error."""
+        latents = self.finish(state).to(self._transformer.dtype)
+        velocities, features = [], {}
+        for branch in state.prompt_embeds:
+            velocity, features[branch.value] = self._run_transformer(state, branch, latents)
+            velocities.append(velocity)
+        guided = self._guide(state, velocities)
+        if state.request.forecast.features is Features.VELOCITY:
+            features = {GUIDED: guided}
+        if self.observer is not None:
+            for name, of_history in features.items():
+                self.observer(name, state.step, of_history)
+        return guided, self._remember(state, features)
 
-    def _full_round(self, state: RenderState, branch: Branch, latents_BCFHW: torch.Tensor) -> torch.Tensor:
-        """Run the stock transformer; keep its last block's output; velocity tokens of this rank."""
+    def _run_transformer(
+        self, state: RenderState, branch: Branch, latents_BCFHW: torch.Tensor
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """Velocity tokens of this rank, and its slice of the last block's output."""
         with _output_of(self._transformer.blocks[-1]) as outputs, self._transformer.cache_context(branch.value):
             velocity = self._transformer(
                 hidden_states=latents_BCFHW,
@@ -223,15 +263,83 @@ class Engine:
                 encoder_hidden_states=state.prompt_embeds[branch],
                 return_dict=False,
             )[0]
-        if state.plan.is_remembered(state.step):
-            state.histories[branch].append(state.step, outputs[0])
-        return self._group.slice(state.shape.to_tokens(velocity))
+        return self._group.slice(state.shape.to_tokens(velocity)), outputs[0]
 
-    def _forecast_round(self, state: RenderState, branch: Branch) -> torch.Tensor:
-        """Forecast the last block's output from the history; velocity tokens of this rank."""
-        history, step = state.histories[branch], state.step
-        weights_K = state.request.forecast.weights(history.steps, step, num_steps=state.request.num_steps)
-        return run_head(self._transformer, history.forecast(weights_K), state.solver.timestep(step))
+    def _remember(self, state: RenderState, features: dict[str, torch.Tensor]) -> float | None:
+        """Keep the features of a full round; the error of the forecast that would have been made instead.
+
+        With an error budget the next full round is decided here as well: from sums over all ranks and both branches,
+        which have the same bits on every rank.
+        """
+        settings, step = state.request.forecast, state.step
+        if settings.method is Method.NONE:
+            return None
+        products = torch.stack([state.histories[name].inner_products(one) for name, one in features.items()]).sum(0)
+        products = self._group.sum(products, self.device)
+        [steps] = {history.steps for history in state.histories.values()}
+        error = None
+        if steps:
+            weights_K = settings.weights(steps, step, num_steps=state.request.num_steps)
+            error = state.gram.forecast_error(weights_K, products)
+        if not state.plan.is_remembered(step):
+            return error
+        state.gram.append(products)
+        for name, one in features.items():
+            state.histories[name].append(step, one)
+        if settings.error_budget is not None:
+            self._decide(state, gap=step - steps[-1] if steps else 0, error=error)
+        return error
+
+    def _decide(self, state: RenderState, *, gap: int, error: float | None) -> None:
+        """Put the next full round where the error budget allows it."""
+        settings, step, num_steps = state.request.forecast, state.step, len(state.plan)
+        assert settings.error_budget is not None
+        end = next_full_step(
+            step,
+            gap=gap,
+            error=error,
+            num_steps=num_steps,
+            budget=settings.error_budget,
+            max_gap=settings.max_gap,
+        )
+        [steps] = {history.steps for history in state.histories.values()}
+        trusted_until = first_untrusted(settings, state.gram, steps, end, num_steps)
+        state.fallback_step = trusted_until if trusted_until < end else None
+        state.plan = extended(state.plan, step, trusted_until)
+
+    def _forecast_round(self, state: RenderState) -> torch.Tensor:
+        """Guided velocity tokens of this rank, from the histories."""
+        if GUIDED in state.histories:
+            return self._forecast(state, GUIDED)
+        timestep = state.solver.timestep(state.step)
+        velocities = [
+            run_head(self._transformer, self._forecast(state, branch.value), timestep)
+            for branch in state.prompt_embeds
+        ]
+        return self._guide(state, velocities)
+
+    def _forecast(self, state: RenderState, name: str) -> torch.Tensor:
+        """The features of the step under way, of this rank's slice."""
+        history, settings = state.histories[name], state.request.forecast
+        weights_K = settings.weights(history.steps, state.step, num_steps=state.request.num_steps)
+        forecast = history.forecast(weights_K)
+        if settings.method is Method.SVD:
+            return principal_forecast(forecast, history.snapshots[-1], rank=settings.rank)
+        return forecast
+
+    def _guide(self, state: RenderState, own: list[torch.Tensor]) -> torch.Tensor:
+        """Both branches' velocities, combined by the guidance scale."""
+        if not state.request.is_guided:
+            return own[0]
+        cond, uncond = own if self._group.branch_index is None else self._group.exchange_branches(own[0])
+        return uncond + state.request.guidance_scale * (cond - uncond)
+
+
+def _history_names(request: Request, branches: Iterable[Branch]) -> list[str]:
+    """Of a rank that runs `branches`."""
+    if request.forecast.features is Features.VELOCITY:
+        return [GUIDED]
+    return [branch.value for branch in branches]
 
 
 @contextmanager

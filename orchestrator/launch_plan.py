@@ -1,23 +1,23 @@
 """From the configuration to what will be done: every check that can be made before anything is loaded."""
 
 from collections.abc import Iterable
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from orchestrator.artifacts import RunFolder
 from orchestrator.batch import BatchEntry, Shard, name_entries, parse_shard, part_of
 from orchestrator.checks import check_cluster, check_defaults, check_job, check_room
 from orchestrator.choices import ClusterKind, Device, DType, choose, choose_or_auto
-from orchestrator.config import ClusterConfig, ForecastConfig, LaunchConfig, ModelConfig
+from orchestrator.config import ClusterConfig, LaunchConfig, ModelConfig
 from orchestrator.devices import count_gpus
 from orchestrator.errors import BadInput
+from orchestrator.forecast_choice import check_calibration, check_plan, forecast_settings, made_for
 from orchestrator.gang_layout import decodes_in_parallel, layout_of, problems_of
 from orchestrator.manifest import open_manifest
 from orchestrator.model_folder import find_model, model_fingerprint, transformer_heads
 from orchestrator.request import Request, content_hash
-from orchestrator.row_requests import read_drafts
+from orchestrator.row_requests import Drafts, read_drafts
 from parallel.layout import AttentionEngine, Layout, Problem, splits_evenly
-from spectrum import ForecastSettings, Method
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -95,12 +95,13 @@ def plan_launch(config: LaunchConfig, *, torchrun_world_size: int = 1) -> Launch
     shard = parse_shard(config.job.shard)
     manifest = open_manifest(prompt=config.prompt, batch=config.batch, job_batch=config.job.batch)
     check_defaults(config)
-    _forecast_settings(config.forecast)
-    drafts = read_drafts(manifest, config, _forecast_settings)
+    check_plan(forecast_settings(config.forecast, flow_shift=config.denoise.flow_shift), config.denoise.num_steps)
+    drafts = read_drafts(manifest, config)
     kind = choose(ClusterKind, config.cluster.kind, "cluster.kind")
     device = _device(config.cluster, kind, config.model)
     check_cluster(config.cluster, kind)
     model = _model_spec(config.model, device)
+    _check_calibrations(config, drafts, model)
     layout = layout_of(config, drafts.kinds, kind, device, torchrun_world_size)
     check_room(config.cluster, kind, device, layout)
     entries = name_entries(drafts.drafts, model_fingerprint=model.fingerprint, dtype=model.dtype)
@@ -126,12 +127,22 @@ def plan_launch(config: LaunchConfig, *, torchrun_world_size: int = 1) -> Launch
     )
 
 
-def _forecast_settings(config: ForecastConfig) -> ForecastSettings:
-    method = choose(Method, config.method, "forecast.method")
-    try:
-        return ForecastSettings(**(asdict(config) | {"method": method}))
-    except ValueError as error:
-        raise BadInput(f"forecast.{error}") from error
+def _check_calibrations(config: LaunchConfig, drafts: Drafts, model: ModelSpec) -> None:
+    """Raises BadInput where a calibration was made for something else than the videos that it is used for."""
+    launched = made_for(config, model.folder, model.fingerprint)
+    for video, where in drafts.calibrated.items():
+        try:
+            check_calibration(
+                video.forecast,
+                replace(
+                    launched,
+                    num_steps=video.num_steps,
+                    flow_shift=video.flow_shift,
+                    guidance_scale=video.guidance_scale,
+                ),
+            )
+        except BadInput as error:
+            raise BadInput(f"{where}: {error}" if where else str(error)) from error
 
 
 def _device(cluster: ClusterConfig, kind: ClusterKind, model: ModelConfig) -> Device:

@@ -76,6 +76,12 @@ def transformer_heads(folder: Path) -> int:
         ) from error
 
 
+def solver_name(folder: Path) -> str:
+    """Class of the solver, such as UniPCMultistepScheduler."""
+    config: dict[str, Any] = json.loads((folder / "scheduler" / "scheduler_config.json").read_text())
+    return str(config.get("_class_name"))
+
+
 def autoencoder_config(folder: Path) -> dict[str, Any]:
     """Configuration of the autoencoder."""
     config: dict[str, Any] = json.loads((folder / "vae" / "config.json").read_text())

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 from enum import StrEnum
+from typing import Any
 
 from spectrum import Round
 
@@ -22,6 +23,10 @@ class RoundReport:
     step: int
     kind: Round
     seconds: float
+    forecast_error: float | None = None
+    """Of a full round: how far the forecast that would have been made was off, relative to the features' norm."""
+    is_fallback: bool = False
+    """Whether the round is full because its forecast was not trusted."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -34,3 +39,5 @@ class StageReport:
     """The rounds of one segment (denoise)."""
     is_complete: bool = True
     """Whether the stage is over (denoise ends with the last segment)."""
+    result: Any = None
+    """What a calibration asked for: lists of numbers."""

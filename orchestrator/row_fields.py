@@ -54,7 +54,7 @@ def read_fields(typed: Mapping[str, Any], row: TypedRow) -> None:
             continue
         put = _PUT.get(name)
         if put is None:
-            row.problems.append(problem_of_name(name) or f"{name} is not known")
+            row.problems.append(_no_such_field(name))
             continue
         try:
             put(row, value)
@@ -64,8 +64,10 @@ def read_fields(typed: Mapping[str, Any], row: TypedRow) -> None:
 
 def problem_of_name(name: str) -> str | None:
     """Why there is no such field; None where there is."""
-    if name in _PUT or name == FORECAST:
-        return None
+    return None if name in _PUT or name == FORECAST else _no_such_field(name)
+
+
+def _no_such_field(name: str) -> str:
     close = get_close_matches(name, _PUT, n=1)
     if close:
         return f"{shown(name)} is no field of a request; did you mean {close[0]}?"

@@ -1,23 +1,22 @@
 """From the rows of a manifest to requests: what a row does not say is the configuration's; all is checked."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from sys import intern
 from typing import NamedTuple
 
 from orchestrator.checks import denoising_problems, seed_problems, video_problems
-from orchestrator.config import ForecastConfig, LaunchConfig
+from orchestrator.config import LaunchConfig
 from orchestrator.errors import BadInput
+from orchestrator.forecast_choice import check_plan, forecast_settings
 from orchestrator.manifest import Manifest
 from orchestrator.request import Request
 from orchestrator.row import Flaw, Row, RowKind
-from orchestrator.row_fields import FORECAST, TypedRow, problem_of_name, read_fields, shown
+from orchestrator.row_fields import TypedRow, problem_of_name, read_fields, shown
 from spectrum import ForecastSettings
 
 MOST_VIDEOS = 1_000_000
 MOST_PROBLEMS_SHOWN = 20
-
-SettingsOf = Callable[[ForecastConfig], ForecastSettings]
 
 
 class Draft(NamedTuple):
@@ -38,6 +37,15 @@ class VideoKind(NamedTuple):
     decode_tiling: bool
 
 
+class CalibratedVideo(NamedTuple):
+    """A calibrated forecast, and what else it must have been calibrated for."""
+
+    forecast: ForecastSettings
+    num_steps: int
+    flow_shift: float
+    guidance_scale: float
+
+
 @dataclass(frozen=True, slots=True)
 class Drafts:
     """All requests of a batch."""
@@ -46,22 +54,24 @@ class Drafts:
     """In the batch's order, with repetitions."""
     kinds: dict[VideoKind, str]
     """Every kind of video in the batch, and where it stands first: a file and line, or nothing for a prompt."""
+    calibrated: dict[CalibratedVideo, str]
+    """Every use of a calibration that may not be used anywhere, and where it stands first."""
 
 
-def read_drafts(manifest: Manifest, config: LaunchConfig, settings_of: SettingsOf) -> Drafts:
+def read_drafts(manifest: Manifest, config: LaunchConfig) -> Drafts:
     """Read and check a whole batch.
 
     Args:
         manifest: its rows.
         config: the defaults of every field, checked.
-        settings_of: makes the forecast settings of a configuration; raises BadInput where they cannot be.
 
     Raises:
         BadInput: rows cannot be used; a line for each reason, up to 20, naming file, line, field and what is allowed.
     """
-    maker, problems = _RequestMaker(config, settings_of), _Problems(manifest)
+    maker, problems = _RequestMaker(config), _Problems(manifest)
     drafts: list[Draft] = []
     kinds: dict[VideoKind, str] = {}
+    calibrated: dict[CalibratedVideo, str] = {}
     for row in manifest.rows:
         if isinstance(row, Flaw):
             problems.add(row.line, row.text)
@@ -79,16 +89,22 @@ def read_drafts(manifest: Manifest, config: LaunchConfig, settings_of: SettingsO
         kind = _kind_of(made[0].request)
         if kind not in kinds:
             kinds[kind] = manifest.where(row.line)
+        if maker.needs_its_calibration(typed):
+            calibrated.setdefault(_use_of(made[0].request), manifest.where(row.line))
     problems.raise_if_any()
     if not drafts:
         raise BadInput(
             f"batch={manifest.label} holds no prompts: put one on each line, or in each row's field prompt"
         )
-    return Drafts(drafts, kinds)
+    return Drafts(drafts, kinds, calibrated)
 
 
 def _kind_of(request: Request) -> VideoKind:
     return VideoKind(request.height, request.width, request.num_frames, request.is_guided, request.decode_tiling)
+
+
+def _use_of(request: Request) -> CalibratedVideo:
+    return CalibratedVideo(request.forecast, request.num_steps, request.flow_shift, request.guidance_scale)
 
 
 @dataclass(slots=True)
@@ -118,8 +134,8 @@ class _Problems:
 class _RequestMaker:
     """Knows the defaults, and remembers what has been found of values that many rows share."""
 
-    def __init__(self, config: LaunchConfig, settings_of: SettingsOf) -> None:
-        self._model, self._forecast, self._settings_of = config.model, config.forecast, settings_of
+    def __init__(self, config: LaunchConfig) -> None:
+        self._model, self._forecast = config.model, config.forecast
         self._defaults = TypedRow(
             request={
                 "negative_prompt": config.negative_prompt,
@@ -135,7 +151,7 @@ class _RequestMaker:
             }
         )
         self._unknown: set[str] = set()
-        self._settings: dict[str, ForecastSettings | str] = {}
+        self._settings: dict[tuple[str, float], ForecastSettings | str] = {}
         self._found: dict[tuple[object, ...], tuple[str, ...]] = {}
 
     def read(self, row: Row) -> TypedRow:
@@ -151,6 +167,12 @@ class _RequestMaker:
         if row.kind is RowKind.VIDEO and not typed.problems:
             typed.problems += self._problems_of(typed)
         return typed
+
+    def needs_its_calibration(self, typed: TypedRow) -> bool:
+        """Whether the row's forecast is calibrated, and not to be used for anything else."""
+        settings = self._settings_of_row(typed)
+        assert isinstance(settings, ForecastSettings)
+        return settings.calibration is not None and not typed.forecast.get("anywhere", self._forecast.anywhere)
 
     def requests(self, typed: TypedRow) -> Iterator[Request]:
         """A request for each seed of a row without problems."""
@@ -179,26 +201,31 @@ class _RequestMaker:
     def _problems_of_numbers(self, typed: TypedRow, settings: ForecastSettings | str) -> Iterator[str]:
         if isinstance(settings, str):
             yield settings
-            settings = self._settings_of(self._forecast)
+            settings = ForecastSettings()
         request = Request(**(typed.request | {"prompt": ""}), forecast=settings)
         yield from video_problems(request, self._model)
         wrong = list(denoising_problems(request))
         yield from wrong
         if not wrong:
             try:
-                settings.plan(request.num_steps)
-            except ValueError as error:
-                yield f"{FORECAST}.{error}"
+                check_plan(settings, request.num_steps)
+            except BadInput as error:
+                yield str(error)
+
+    def _make_settings(self, typed: TypedRow) -> ForecastSettings:
+        config = replace(self._forecast, **typed.forecast) if typed.forecast else self._forecast
+        return forecast_settings(config, flow_shift=typed.request["flow_shift"])
 
     def _settings_of_row(self, typed: TypedRow) -> ForecastSettings | str:
         """The row's forecast settings, or why they cannot be; one object for all rows that say the same."""
-        key = repr(sorted(typed.forecast.items()))
+        flow_shift: float = typed.request["flow_shift"]
+        key = repr(sorted(typed.forecast.items())) if typed.forecast else "", flow_shift
         if key not in self._settings:
             try:
-                self._settings[key] = self._settings_of(replace(self._forecast, **typed.forecast))
+                self._settings[key] = self._make_settings(typed)
             except BadInput as error:
                 self._settings[key] = str(error)
-            except TypeError:
+            except (TypeError, AttributeError):  # of a value whose type nobody has checked
                 values = ", ".join(f"forecast.{name}={shown(one)}" for name, one in typed.forecast.items())
                 self._settings[key] = f"{values} cannot be"
         return self._settings[key]

@@ -69,6 +69,14 @@ def _cluster(plan: LaunchPlan, view: View) -> Iterator[None]:
 
 
 @contextmanager
+def gangs_of(plan: LaunchPlan, console: Console) -> Iterator[Pool]:
+    """The plan's gangs with the model loaded, for work that renders no batch."""
+    view = make_view(plan.cluster.num_gangs, console)
+    with closing(view), _cluster(plan, view), _pool(plan, view) as pool:
+        yield pool
+
+
+@contextmanager
 def _pool(plan: LaunchPlan, view: View) -> Iterator[Pool]:
     """The gangs that the plan asks for, with the model loaded; gone at the end."""
     if plan.cluster.kind is ClusterKind.NONE:

@@ -71,6 +71,7 @@ def run_batch(
 
 def render_script(video_id: str, request: Request, folder: VideoFolder, provenance: Provenance) -> Script:
     """What one video asks of its gang: commands, each with what to show meanwhile; takes the report of each."""
+    # With an error budget the rounds are decided on the way; the paper's plan then stands in for what to expect.
     plan = request.forecast.plan(request.num_steps)
     progress = GangProgress(video_id=video_id, prompt=request.prompt, stage=Stage.ENCODE, num_steps=len(plan))
     if folder.latents.is_file():
@@ -78,19 +79,18 @@ def render_script(video_id: str, request: Request, folder: VideoFolder, provenan
         yield progress, Command("take_latents", (video_id, request, folder.root))
     else:
         yield progress, Command("encode", (video_id, request))
-        step = 0
-        for num_done in range(plan.num_full):
-            end = plan.segment_end(step)
+        step, is_complete = 0, False
+        while not is_complete:
             progress = replace(
                 progress,
                 stage=Stage.DENOISE,
                 step=step,
-                segment_end=end,
+                segment_end=plan.segment_end(step),
                 round=Round.FULL,
-                fraction_done=num_done / plan.num_full,
+                fraction_done=sum(one < step for one in plan.full_steps) / plan.num_full,
             )
-            yield progress, Command("denoise")
-            step = end
+            report = yield progress, Command("denoise")
+            step, is_complete = step + len(report.rounds), report.is_complete
         progress = replace(progress, stage=Stage.DECODE, step=step, round=None, fraction_done=1.0)
         yield progress, Command("keep_latents", (folder.root,))
     yield progress, Command("decode")

@@ -18,7 +18,7 @@ from orchestrator.reports import RoundReport, Stage
 from orchestrator.request import Request
 from spectrum import Round
 
-SIDECAR_VERSION = 1
+SIDECAR_VERSION = 2
 _PACKAGES = ("spectrum-orchestrator", "torch", "diffusers", "transformers", "accelerate", "xfuser", "ray")
 
 
@@ -101,6 +101,10 @@ def _as_json(folder: VideoFolder, result: Result, provenance: Provenance) -> dic
         "device": result.device,
         "plan": [one.kind.value for one in result.rounds],
         "num_full_rounds": sum(one.kind is Round.FULL for one in result.rounds),
+        "forecast_errors": {
+            str(one.step): one.forecast_error for one in result.rounds if one.forecast_error is not None
+        },
+        "fallback_steps": [one.step for one in result.rounds if one.is_fallback],
         "seconds": {
             "total": sum(result.stage_seconds.values()),
             "stages": {stage.value: seconds for stage, seconds in result.stage_seconds.items()},

@@ -6,7 +6,7 @@ A plain class. It runs as it is in this process and under torchrun, and as a Ray
 import logging
 import resource
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 from time import perf_counter
@@ -21,9 +21,10 @@ from transformers.utils.logging import disable_progress_bar
 from orchestrator.artifacts import VideoFolder, publish
 from orchestrator.choices import Device
 from orchestrator.decode import decode_latents
-from orchestrator.engine import Engine, RenderState
+from orchestrator.engine import Branch, Engine, RenderState
 from orchestrator.errors import DecodeMemoryError
 from orchestrator.filmstrip import write_filmstrip
+from orchestrator.gram_recorder import GramRecorder
 from orchestrator.latents_file import Denoised, read_latents, write_latents
 from orchestrator.loading import (
     load_scheduler,
@@ -45,6 +46,7 @@ from parallel.network import use_interface_of
 from parallel.process_group import Rendezvous, join_from_environment, join_group, open_store, reach_store
 from parallel.token_group import TokenGroup
 from parallel.vae import apply_parallel_decode
+from spectrum import Features, ForecastSettings, Method
 
 
 @dataclass(kw_only=True, slots=True)
@@ -194,6 +196,38 @@ class Worker:
         self._video = None
         return report
 
+    def record_gram(self, request: Request, features: Features, token_stride: int) -> StageReport:
+        """Render with all rounds full; the inner products of the features of all steps, over all ranks' tokens."""
+        assert self._engine is not None and self._group is not None
+        begin = perf_counter()
+        all_full = replace(request, forecast=ForecastSettings(method=Method.NONE, features=features))
+        recorder = GramRecorder(features, token_stride=token_stride)
+        self._engine.observer = recorder
+        try:
+            self._denoise_alone(all_full)
+        finally:
+            self._engine.observer = None
+        gram = self._group.sum(recorder.gram(), self._device)
+        return StageReport(stage=Stage.DENOISE, seconds=perf_counter() - begin, result=gram.tolist())
+
+    def compare_forecasts(self, request: Request, candidates: Sequence[ForecastSettings]) -> StageReport:
+        """How far the latents of each candidate are from those of all rounds full, relative to these."""
+        begin = perf_counter()
+        reference = self._denoise_alone(replace(request, forecast=ForecastSettings(method=Method.NONE)))
+        errors = [
+            float((self._denoise_alone(replace(request, forecast=one)) - reference).norm() / reference.norm())
+            for one in candidates
+        ]
+        return StageReport(stage=Stage.DENOISE, seconds=perf_counter() - begin, result=errors)
+
+    def _denoise_alone(self, request: Request) -> torch.Tensor:
+        """Latents of a video that is not published."""
+        assert self._engine is not None
+        state = self._engine.start(request, self._embeds_of(request))
+        while not state.is_denoised:
+            self._engine.run_segment(state)
+        return self._engine.finish(state)
+
     def _begin(self, video_id: str, request: Request) -> _Video:
         if self._device.type == "cuda":
             torch.cuda.reset_peak_memory_stats(self._device)
@@ -225,13 +259,17 @@ class Worker:
         return StageReport(stage=stage, seconds=seconds)
 
     def _encode(self) -> None:
-        assert self._engine is not None and self._group is not None and self._video is not None
-        request = self._video.request
+        assert self._engine is not None and self._video is not None
+        self._video.state = self._engine.start(self._video.request, self._embeds_of(self._video.request))
+
+    def _embeds_of(self, request: Request) -> dict[Branch, torch.Tensor]:
+        """Rank 0's embeddings of a request's texts, on every rank."""
+        assert self._group is not None
         embeds = {}
         for branch, text in texts_of(request).items():
             embedding = None if self._embeddings is None else self._embeddings.get(text)
             embeds[branch] = self._group.broadcast(embedding, self._device)
-        self._video.state = self._engine.start(request, embeds)
+        return embeds
 
     def _decode(self) -> None:
         assert self._video is not None and self._video.denoised is not None

@@ -82,6 +82,23 @@ class TokenGroup:
         dist.broadcast(sent, src=0)
         return sent
 
+    def sum(self, values: torch.Tensor, device: torch.device) -> torch.Tensor:
+        """The sum of all ranks' `values`, the same bits on every rank: added in the order of the ranks.
+
+        Args:
+            values: float64 on the CPU, of the same shape on all ranks.
+            device: where the process group works.
+
+        Returns:
+            float64 on the CPU.
+        """
+        if self.layout.world_size == 1:
+            return values
+        own = values.to(device)
+        received = [torch.empty_like(own) for _ in range(self.layout.world_size)]
+        dist.all_gather(received, own)
+        return torch.stack(received).cpu().sum(dim=0)
+
     def largest(self, value: int, device: torch.device) -> int:
         """The largest of all ranks' values, on every rank."""
         if self.layout.world_size == 1:

@@ -1,39 +1,53 @@
 """Put the forecaster on a transformer, and take it off again."""
 
+from itertools import chain
+
 from torch import nn
 
+from spectrum.block_lists import find_block_lists
 from spectrum.settings import ForecastSettings
 from spectrum.trunk import Trunk
 
 
-def apply_spectrum(transformer: nn.Module, settings: ForecastSettings | None = None) -> Trunk:
-    """Let `transformer` forecast most of its rounds, on any diffusers pipeline that names its steps.
+def apply_spectrum(
+    transformer: nn.Module, settings: ForecastSettings | None = None, *, pipeline: object | None = None
+) -> Trunk:
+    """Let `transformer` forecast most of its rounds, on any diffusers pipeline that uses its `cache_context`.
 
-    `transformer.blocks` is replaced by one trunk that holds the same block modules; no parameter is copied and
-    `forward` is not touched. The number of steps is taken from each run of the pipeline. Apply it after the
-    weights are loaded, and before or after context parallelism. Remove it before the model is saved: while it is
+    One trunk, which holds the same block modules, takes the place of all lists of blocks; no parameter is copied and
+    `forward` is not touched. The number of steps is taken from each run of the pipeline; with a scheduler of a higher
+    order each of its evaluations of the transformer counts as a step, as in the pipeline's own loop. Apply it after
+    the weights are loaded, and before or after context parallelism. Remove it before the model is saved: while it is
     applied, the blocks' parameters are named after the trunk that holds them.
 
     Args:
-        transformer: a diffusers model with a list `blocks` that ends in one hidden state, such as
-            `WanTransformer3DModel`.
+        transformer: `FluxTransformer2DModel`, `HunyuanVideoTransformer3DModel`, or a diffusers model with one list
+            `blocks` (or `transformer_blocks`) whose blocks take and return one hidden state and follow directly upon
+            each other, such as `WanTransformer3DModel`.
         settings: forecaster and plan; the paper's by default.
+        pipeline: the pipeline that will run `transformer`. Needed where its `cache_context` does not say the step,
+            as in `FluxPipeline` and `HunyuanVideoPipeline`: the step is then its scheduler's.
 
     Returns:
         The trunk, which knows the rounds that were run.
 
     Raises:
-        ValueError: `transformer` has no list of blocks, or has the forecaster already.
+        ValueError: the blocks of `transformer` are not in such lists, or it has the forecaster already.
     """
     # Here and not above: the rest of the package works where diffusers is not installed.
     from spectrum.diffusers_hook import attach  # noqa: PLC0415
 
-    blocks = _blocks_of(transformer)
-    if isinstance(blocks[0], Trunk):
+    if _trunk_of(transformer) is not None:
         raise ValueError(f"{type(transformer).__name__} has Spectrum applied already: remove_spectrum first")
-    trunk = Trunk(blocks, settings or ForecastSettings())
-    transformer.blocks = nn.ModuleList([trunk])
-    attach(transformer, trunk)
+    block_lists = find_block_lists(transformer)
+    own_lists = {name: getattr(transformer, name) for name in block_lists.names}
+    blocks = next(iter(own_lists.values())) if len(own_lists) == 1 else chain.from_iterable(own_lists.values())
+    trunk = Trunk(blocks, settings or ForecastSettings(), hidden_index=block_lists.hidden_index)
+    trunk.stands_in_for = own_lists
+    for name in own_lists:
+        setattr(transformer, name, nn.ModuleList())
+    getattr(transformer, block_lists.names[0]).append(trunk)
+    attach(transformer, trunk, pipeline=pipeline)
     return trunk
 
 
@@ -45,16 +59,15 @@ def remove_spectrum(transformer: nn.Module) -> None:
     """
     from spectrum.diffusers_hook import detach  # noqa: PLC0415
 
-    blocks = _blocks_of(transformer)
-    trunk = blocks[0]
-    if not isinstance(trunk, Trunk):
+    trunk = _trunk_of(transformer)
+    if trunk is None:
+        find_block_lists(transformer)  # says so where there never could be one
         raise ValueError(f"{type(transformer).__name__} does not have Spectrum applied")
     detach(transformer, trunk)
-    transformer.blocks = trunk.blocks
+    for name, blocks in trunk.stands_in_for.items():
+        setattr(transformer, name, blocks)
 
 
-def _blocks_of(transformer: nn.Module) -> nn.ModuleList:
-    blocks = getattr(transformer, "blocks", None)
-    if not isinstance(blocks, nn.ModuleList) or len(blocks) == 0:
-        raise ValueError(f"{type(transformer).__name__} has no list of modules named `blocks`")
-    return blocks
+def _trunk_of(transformer: nn.Module) -> Trunk | None:
+    lists = (child for child in transformer.children() if isinstance(child, nn.ModuleList))
+    return next((module for module in chain.from_iterable(lists) if isinstance(module, Trunk)), None)

@@ -1,11 +1,15 @@
 """Tells the trunk where a diffusers pipeline stands. The only module here that knows diffusers."""
 
+from collections.abc import Iterator
 from typing import Any
 
 from diffusers.hooks import HookRegistry, ModelHook
+from diffusers.hooks.context_parallel import ContextParallelSplitHook
 from diffusers.hooks.hooks import BaseState, CacheContext, StateManager
 from torch import nn
+from torch.utils.hooks import RemovableHandle
 
+from spectrum.block_lists import INPUTS_BETWEEN_BLOCKS
 from spectrum.trunk import Trunk, TrunkCall
 
 _HOOK_NAME = "spectrum_trunk"
@@ -23,18 +27,25 @@ class _TrunkHook(ModelHook):
 
     _is_stateful = True  # else diffusers does not pass the context on
 
-    def __init__(self) -> None:
+    def __init__(self, pipeline: Any, guard: RemovableHandle) -> None:
         super().__init__()
         self._contexts = StateManager(_NoState)
+        self._pipeline = pipeline
+        self._guard = guard
 
     def pre_forward(self, module: nn.Module, *args: Any, **kwargs: Any) -> tuple[tuple[Any, ...], dict[str, Any]]:
         assert isinstance(module, Trunk)
-        module.call = _call_of(self._current_context())
+        context = self._current_context()
+        module.call = None if context is None else _call_of(context, self._pipeline)
         return args, kwargs
 
     def reset_state(self, module: nn.Module) -> nn.Module:
         assert isinstance(module, Trunk)
         module.reset()
+        return module
+
+    def deinitalize_hook(self, module: nn.Module) -> nn.Module:
+        self._guard.remove()
         return module
 
     def _current_context(self) -> CacheContext | None:
@@ -44,25 +55,64 @@ class _TrunkHook(ModelHook):
             return None
 
 
-def _call_of(context: CacheContext | None) -> TrunkCall | None:
-    if context is None:
-        return None
-    if context.step_index is None or context.num_inference_steps is None:
+def _refuse_inputs_between_blocks(module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+    for name in INPUTS_BETWEEN_BLOCKS:
+        if kwargs.get(name) is not None:
+            raise ValueError(
+                f"{type(module).__name__} was given {name}, which it hands to or adds between single blocks, where "
+                "Spectrum stands in for all of them: remove_spectrum first"
+            )
+
+
+def _call_of(context: CacheContext, pipeline: Any) -> TrunkCall:
+    if context.step_index is not None and context.num_inference_steps is not None:
+        return TrunkCall(branch=context.name, step=context.step_index, num_steps=context.num_inference_steps)
+    if pipeline is None:
         raise ValueError(
             f"the pipeline's cache_context({context.name!r}) does not say its step_index and num_inference_steps; "
-            "Spectrum needs both to follow its plan"
+            "Spectrum needs both to follow its plan. apply_spectrum(pipe.transformer, pipeline=pipe) lets it ask the "
+            "scheduler"
         )
-    return TrunkCall(branch=context.name, step=context.step_index, num_steps=context.num_inference_steps)
+    step, num_steps = _position_of(pipeline.scheduler)
+    return TrunkCall(branch=context.name, step=step, num_steps=num_steps)
 
 
-def attach(transformer: nn.Module, trunk: Trunk) -> None:
+def _position_of(scheduler: Any) -> tuple[int, int]:
+    """The step that comes next and the number of steps, one for each evaluation of the transformer.
+
+    `set_timesteps`, with which every video begins, clears `step_index`, so that nothing is left of a video that was
+    broken off; `scheduler.step` advances it. A video that begins within the schedule says so by `begin_index`.
+    """
+    if not hasattr(scheduler, "step_index") or getattr(scheduler, "num_inference_steps", None) is None:
+        raise ValueError(
+            f"{type(scheduler).__name__} does not say its step_index, or is not set up for a video: `pipeline` must "
+            "be the one that runs the transformer, and its scheduler must have a step_index"
+        )
+    begin = getattr(scheduler, "begin_index", None) or 0
+    step = begin if scheduler.step_index is None else scheduler.step_index
+    return step - begin, len(scheduler.timesteps) - begin
+
+
+def attach(transformer: nn.Module, trunk: Trunk, *, pipeline: object | None) -> None:
     """Let `transformer.cache_context(...)` drive `trunk`, which is already one of its modules."""
-    HookRegistry.check_if_exists_or_initialize(trunk).register_hook(_TrunkHook(), _HOOK_NAME)
+    guard = transformer.register_forward_pre_hook(_refuse_inputs_between_blocks, with_kwargs=True)
+    HookRegistry.check_if_exists_or_initialize(trunk).register_hook(_TrunkHook(pipeline, guard), _HOOK_NAME)
     # An earlier cache_context has cached the list of hooked modules, without the trunk.
     HookRegistry.check_if_exists_or_initialize(transformer).invalidate_child_registries_cache()
 
 
 def detach(transformer: nn.Module, trunk: Trunk) -> None:
-    """Undo `attach`."""
-    HookRegistry.check_if_exists_or_initialize(trunk).remove_hook(_HOOK_NAME, recurse=False)
+    """Undo `attach`, and leave to the first block the split of the tokens that was put on the trunk meanwhile."""
+    trunk_registry = HookRegistry.check_if_exists_or_initialize(trunk)
+    trunk_registry.remove_hook(_HOOK_NAME, recurse=False)
+    for name, hook in _splits_of(trunk_registry):
+        trunk_registry.remove_hook(name, recurse=False)
+        HookRegistry.check_if_exists_or_initialize(trunk.blocks[0]).register_hook(hook, name)
     HookRegistry.check_if_exists_or_initialize(transformer).invalidate_child_registries_cache()
+
+
+def _splits_of(registry: HookRegistry) -> Iterator[tuple[str, ModelHook]]:
+    """The hooks by which context parallelism gives each rank its slice of the hidden states."""
+    for name, hook in list(registry.hooks.items()):
+        if isinstance(hook, ContextParallelSplitHook):
+            yield name, hook

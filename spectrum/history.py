@@ -1,14 +1,22 @@
 """The features of past full rounds, of one branch, on one rank."""
 
+from collections.abc import Sequence
+
 import torch
+
+from spectrum.weighted_sum import weighted_sum
+
+_GRAM_CHUNK = 2**20
 
 
 class History:
-    """Snapshots of one branch's features (this rank's token slice only), in one buffer allocated once.
+    """The newest snapshots of one branch's features (this rank's token slice only), in one buffer allocated once.
 
-    The forecast is one weighted sum over the snapshots. No copy of the history in another dtype is made; the sum
-    is kept in float32 (float64 for float64 features). Being elementwise, the forecast of a slice of the tokens is
-    the slice of the whole's forecast, bit for bit.
+    The buffer is a ring: a snapshot that no longer fits takes the oldest one's place. Memory is flat from the first
+    snapshot to the last, and known before: capacity × the features' bytes.
+
+    The forecast is one weighted sum over the snapshots; see `spectrum.weighted_sum`. Being elementwise, the forecast
+    of a slice of the tokens is the slice of the whole's forecast, bit for bit.
     """
 
     def __init__(self, capacity: int) -> None:
@@ -21,10 +29,16 @@ class History:
             raise ValueError(f"capacity={capacity} must be at least 1")
         self._capacity = capacity
         self._steps: list[int] = []
-        self._snapshots: torch.Tensor | None = None
+        self._slots: list[int] = []
+        self._buffer: torch.Tensor | None = None
 
     def __len__(self) -> int:
         return len(self._steps)
+
+    @property
+    def capacity(self) -> int:
+        """The most snapshots that are kept."""
+        return self._capacity
 
     @property
     def steps(self) -> tuple[int, ...]:
@@ -34,35 +48,58 @@ class History:
     @property
     def num_bytes(self) -> int:
         """Bytes of the buffer, full or not."""
-        return 0 if self._snapshots is None else self._snapshots.nbytes
+        return 0 if self._buffer is None else self._buffer.nbytes
 
     @property
-    def snapshots(self) -> torch.Tensor | None:
-        """The snapshots, oldest first, (K, *features); None while there are none. A view, not a copy."""
-        return None if self._snapshots is None else self._snapshots[: len(self)]
+    def snapshots(self) -> tuple[torch.Tensor, ...]:
+        """The snapshots, oldest first, each of the features' shape. Views, not copies."""
+        if self._buffer is None:
+            return ()
+        return tuple(self._buffer[slot] for slot in self._slots)
+
+    def stored(self) -> tuple[tuple[int, ...], torch.Tensor | None]:
+        """The snapshots as they lie in the buffer, (K, *features), and the step of each; for `restore`."""
+        by_slot = sorted(zip(self._slots, self._steps, strict=True))
+        return tuple(step for _, step in by_slot), None if self._buffer is None else self._buffer[: len(self)]
+
+    def restore(self, steps: Sequence[int], snapshots_KE: torch.Tensor) -> None:
+        """Take up what `stored` gave: in the same places, so that sums add up in the same order, bit for bit.
+
+        Raises:
+            ValueError: there are more snapshots than fit.
+        """
+        if len(steps) > self._capacity:
+            raise ValueError(f"{len(steps)} snapshots do not fit a history of {self._capacity}")
+        self._buffer = snapshots_KE.new_empty((self._capacity, *snapshots_KE.shape[1:]))
+        self._buffer[: len(steps)].copy_(snapshots_KE)
+        in_order = sorted(zip(steps, range(len(steps)), strict=True))
+        self._steps, self._slots = [step for step, _ in in_order], [slot for _, slot in in_order]
 
     def append(self, step: int, features: torch.Tensor) -> None:
-        """Keep a copy of the features of the full round at `step`.
+        """Keep a copy of the features of the full round at `step`; of a full history the oldest is dropped.
 
         Args:
             step: later than all before it.
             features: any shape and floating dtype, the same at every call.
 
         Raises:
-            ValueError: the history is full, `step` is not later, or the features' shape or dtype changed.
+            ValueError: `step` is not later, or the features' shape or dtype changed.
         """
-        if len(self) == self._capacity:
-            raise ValueError(f"the history holds {self._capacity} snapshots and is full at step {step}")
         if self._steps and step <= self._steps[-1]:
             raise ValueError(f"step {step} is not after step {self._steps[-1]}, the newest in the history")
-        if self._snapshots is None:
-            self._snapshots = features.new_empty((self._capacity, *features.shape))
-        if features.shape != self._snapshots.shape[1:] or features.dtype != self._snapshots.dtype:
+        if self._buffer is None:
+            self._buffer = features.new_empty((self._capacity, *features.shape))
+        if features.shape != self._buffer.shape[1:] or features.dtype != self._buffer.dtype:
             raise ValueError(
                 f"features of shape {tuple(features.shape)} and {features.dtype} do not fit a history of "
-                f"{tuple(self._snapshots.shape[1:])} and {self._snapshots.dtype}"
+                f"{tuple(self._buffer.shape[1:])} and {self._buffer.dtype}"
             )
-        self._snapshots[len(self)].copy_(features.detach())
+        slot = len(self)
+        if slot == self._capacity:
+            slot = self._slots.pop(0)
+            self._steps.pop(0)
+        self._buffer[slot].copy_(features.detach())
+        self._slots.append(slot)
         self._steps.append(step)
 
     def forecast(self, weights_K: torch.Tensor) -> torch.Tensor:
@@ -74,15 +111,36 @@ class History:
         Raises:
             ValueError: the number of weights is not the number of snapshots, or there are none.
         """
-        if self._snapshots is None or len(weights_K) != len(self):
+        if self._buffer is None or len(weights_K) != len(self):
             raise ValueError(f"{len(weights_K)} weights for a history of {len(self)} snapshots")
-        dtype = self._snapshots.dtype
-        total = torch.zeros(
-            self._snapshots.shape[1:],
-            dtype=torch.promote_types(dtype, torch.float32),
-            device=self._snapshots.device,
-        )
-        for weight, snapshot in zip(weights_K.tolist(), self._snapshots, strict=False):
-            if weight != 0:
-                total.add_(snapshot, alpha=weight)
-        return total.to(dtype)
+        by_slot = [0.0] * self._capacity
+        for slot, weight in zip(self._slots, weights_K.tolist(), strict=True):
+            by_slot[slot] = weight
+        return weighted_sum(self._buffer, by_slot)
+
+    def inner_products(self, features: torch.Tensor) -> torch.Tensor:
+        """⟨snapshotₖ, features⟩ for every k, oldest first, and last ⟨features, features⟩.
+
+        Over this rank's slice: summed over the ranks they are the whole's.
+
+        Returns:
+            float64 on the CPU, shape (K + 1,).
+        """
+        return inner_products([*self.snapshots, features], features)
+
+
+def inner_products(many: Sequence[torch.Tensor], features: torch.Tensor) -> torch.Tensor:
+    """⟨one, features⟩ for each of `many`, added up in float64 over chunks of float32 products.
+
+    Returns:
+        float64 on the CPU, shape (len(many),).
+    """
+    flat_E = features.detach().reshape(-1)
+    totals = torch.zeros(len(many), dtype=torch.float64, device=flat_E.device)
+    for begin in range(0, flat_E.numel(), _GRAM_CHUNK):
+        chunk = flat_E[begin : begin + _GRAM_CHUNK]
+        dtype = torch.promote_types(chunk.dtype, torch.float32)
+        chunk = chunk.to(dtype)
+        for k, one in enumerate(many):
+            totals[k] += torch.dot(one.reshape(-1)[begin : begin + _GRAM_CHUNK].to(dtype), chunk).double()
+    return totals.cpu()

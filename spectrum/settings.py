@@ -3,22 +3,53 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
+from math import isfinite
 
 import torch
 
-from spectrum.chebyshev import forecast_weights
+from spectrum.calibration import Calibration, calibration_of
+from spectrum.forecasters import (
+    adams_weights,
+    damped_weights,
+    foca_weights,
+    forecast_weights,
+    reuse_weights,
+    taylor_weights,
+)
 from spectrum.plan import Plan, Round, plan_rounds
-from spectrum.reuse import reuse_weights
-from spectrum.taylor import taylor_weights
+from spectrum.plan_shapes import node_plan, uniform_plan
+from spectrum.time_axis import TimeAxis, axis_time
 
 
 class Method(StrEnum):
     """How the features of a forecast round are extrapolated."""
 
     SPECTRUM = "spectrum"  # Chebyshev polynomials fitted by ridge regression, blended with a straight line
-    TAYLOR = "taylor"  # finite-difference Taylor series (TaylorSeer)
     REUSE = "reuse"  # the last full round's features as they are
+    DAMPED = "damped"  # a straight line through the last two snapshots, damped
+    TAYLOR = "taylor"  # finite-difference Taylor series (TaylorSeer)
+    ADAMS = "adams"  # linear multistep on the slopes (PrediT)
+    FOCA = "foca"  # BDF2 predictor, calibrated by Heun's rule (FoCa)
+    SVD = "svd"  # principal part forecast, the rest reused (SVD-Cache)
+    CALIBRATED = "calibrated"  # weights learned from the model's own features
     NONE = "none"  # every round is full
+
+
+class Features(StrEnum):
+    """What is forecast."""
+
+    HIDDEN = "hidden"  # the hidden state after the last block; the output head runs at every step
+    VELOCITY = "velocity"  # the output head's result, both guidance branches combined
+
+
+class PlanShape(StrEnum):
+    """Which rounds are full."""
+
+    PAPER = "paper"  # warm-up, then ever wider gaps: warmup_steps, window, growth
+    UNIFORM = "uniform"  # num_full at equal distances
+    NODES = "nodes"  # num_full, dense at both ends: node_density
+    LIST = "list"  # full_steps
+    CALIBRATED = "calibrated"  # the calibration's
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -31,48 +62,159 @@ class ForecastSettings:
 
     method: Method = Method.SPECTRUM
     """How features are extrapolated."""
+    features: Features = Features.HIDDEN
+    """What is extrapolated: "velocity" takes 80 times less memory than "hidden" on the 14B."""
+    plan_shape: PlanShape = PlanShape.PAPER
+    """Which rounds are full."""
     warmup_steps: int = 5
-    """Full rounds at the start."""
+    """Full rounds at the start (plan paper)."""
     window: float = 2.0
-    """First gap between full rounds after the warm-up, in steps."""
+    """First gap between full rounds after the warm-up, in steps (plan paper)."""
     growth: float = 0.75
-    """How much each later gap is wider, in steps: the paper's α. 0.75 → 14 of 50 rounds full, 3 → 10."""
+    """How much each later gap is wider, in steps: the paper's α. 0.75 → 14 of 50 rounds full, 3 → 10 (plan paper)."""
+    num_full: int = 14
+    """Full rounds (plans uniform and nodes)."""
+    node_density: float = 0.6
+    """0 is uniform, 1 the Chebyshev–Lobatto nodes (plan nodes)."""
+    full_steps: tuple[int, ...] = ()
+    """The steps whose rounds are full (plan list)."""
+    error_budget: float | None = None
+    """If set, gaps are chosen as the video goes, so that forecasts err by this share of the features' norm."""
+    max_gap: int = 8
+    """Widest gap between full rounds (error_budget)."""
+    max_history: int | None = None
+    """Snapshots that are kept; None keeps all, as the paper does."""
     degree: int = 4
     """Highest Chebyshev polynomial, the paper's M (method spectrum)."""
     ridge: float = 0.1
     """Ridge penalty, the paper's λ (method spectrum)."""
     blend: float = 1.0
     """Share of the Chebyshev forecast; the rest is linear extrapolation (method spectrum)."""
+    penalise_constant: bool = True
+    """Whether the ridge shrinks the constant term too, as in the paper (method spectrum)."""
+    half_life: float | None = None
+    """Full rounds after which a snapshot counts half in the fit; None: never, as in the paper (method spectrum)."""
+    axis: TimeAxis = TimeAxis.STEP
+    """What is taken for time: the step, as in the paper, or how much noise is left (sigma, log_snr)."""
+    axis_shift: float = 3.0
+    """Shift of the sigmas (axes sigma and log_snr); the pipeline's flow shift."""
+    damping: float = 0.5
+    """Share of the slope that is kept (method damped)."""
     order: int = 1
-    """Highest derivative (method taylor)."""
+    """Highest derivative (methods taylor and svd), or number of slopes (method adams)."""
+    rank: int = 32
+    """Directions of the principal part (method svd)."""
+    calibration: Calibration | None = None
+    """Plan and weights that were learned for one model (method calibrated, plan calibrated)."""
 
     def __post_init__(self) -> None:
-        if self.method not in tuple(Method):
-            raise ValueError(f"method={self.method!r} must be one of: {', '.join(Method)}")
-        object.__setattr__(self, "method", Method(self.method))  # a plain string is as good
-        self.plan(1)
-        self.weights([0], 1, num_steps=2)
+        for name, kind in (("method", Method), ("features", Features), ("plan_shape", PlanShape), ("axis", TimeAxis)):
+            value = getattr(self, name)
+            if value not in tuple(kind):
+                raise ValueError(f"{name}={value!s} must be one of: {', '.join(kind)}")
+            object.__setattr__(self, name, kind(value))  # a plain string is as good
+        object.__setattr__(self, "full_steps", tuple(self.full_steps))
+        object.__setattr__(self, "calibration", calibration_of(self.calibration))
+        self._check_numbers()
+        self._check_calibration()
+        if self.calibration is None and self.plan_shape is not PlanShape.LIST:
+            self.plan(max(self.num_full, 1))
+            self.weights([0], 1, num_steps=2)
 
     def plan(self, num_steps: int) -> Plan:
-        """The rounds of a video of `num_steps` denoising steps."""
+        """The rounds of a video of `num_steps` denoising steps, where no error budget decides as it goes.
+
+        Raises:
+            ValueError: the plan is not for this number of steps.
+        """
         if self.method is Method.NONE:
             return Plan((Round.FULL,) * num_steps)
-        return plan_rounds(num_steps, warmup_steps=self.warmup_steps, window=self.window, growth=self.growth)
+        match self.plan_shape:
+            case PlanShape.PAPER:
+                return plan_rounds(num_steps, warmup_steps=self.warmup_steps, window=self.window, growth=self.growth)
+            case PlanShape.UNIFORM:
+                return uniform_plan(num_steps, self.num_full)
+            case PlanShape.NODES:
+                return node_plan(num_steps, self.num_full, density=self.node_density)
+            case PlanShape.LIST:
+                return Plan.from_full_steps(num_steps, self.full_steps)
+            case PlanShape.CALIBRATED:
+                assert self.calibration is not None
+                if num_steps != self.calibration.made_for.num_steps:
+                    raise ValueError(
+                        f"the calibration is for {self.calibration.made_for.num_steps} steps, not {num_steps}"
+                    )
+                return self.calibration.plan
 
-    def weights(self, times: Sequence[float], target: float, *, num_steps: int) -> torch.Tensor:
-        """Weights of the K snapshots at steps `times` in the forecast of step `target`.
+    def capacity(self, plan: Plan) -> int:
+        """Snapshots that a history has to hold."""
+        needed = len(plan) if self.error_budget is not None else max(plan.num_snapshots, 1)
+        return needed if self.max_history is None else min(needed, self.max_history)
+
+    def weights(  # noqa: PLR0911 - one for each method
+        self, steps: Sequence[int], target: int, *, num_steps: int
+    ) -> torch.Tensor:
+        """Weights of the K snapshots of `steps` in the forecast of step `target`; of its linear part (method svd).
 
         Returns:
             float64 on the CPU, shape (K,).
         """
+        if self.method is Method.CALIBRATED:
+            assert self.calibration is not None
+            return self.calibration.weights_at(target, len(steps))
+        times = [axis_time(self.axis, step, num_steps=num_steps, shift=self.axis_shift) for step in steps]
+        time = axis_time(self.axis, target, num_steps=num_steps, shift=self.axis_shift)
         match self.method:
             case Method.SPECTRUM:
                 # Without a penalty the fit needs as many snapshots as polynomials: lower the degree until there are.
                 degree = self.degree if self.ridge > 0 else min(self.degree, len(times) - 1)
                 return forecast_weights(
-                    times, target, num_steps=num_steps, degree=degree, ridge=self.ridge, blend=self.blend
+                    times,
+                    time,
+                    num_steps=num_steps,
+                    degree=degree,
+                    ridge=self.ridge,
+                    blend=self.blend,
+                    penalise_constant=self.penalise_constant,
+                    half_life=self.half_life,
                 )
-            case Method.TAYLOR:
-                return taylor_weights(times, target, order=self.order)
+            case Method.DAMPED:
+                return damped_weights(times, time, damping=self.damping)
+            case Method.TAYLOR | Method.SVD:
+                return taylor_weights(times, time, order=self.order)
+            case Method.ADAMS:
+                return adams_weights(times, time, order=self.order)
+            case Method.FOCA:
+                return foca_weights(times, time)
             case Method.REUSE | Method.NONE:
-                return reuse_weights(times, target)
+                return reuse_weights(times, time)
+
+    def _check_numbers(self) -> None:
+        if self.max_history is not None and self.max_history < 1:
+            raise ValueError(f"max_history={self.max_history} must be at least 1")
+        if self.max_gap < 1:
+            raise ValueError(f"max_gap={self.max_gap} must be at least 1")
+        if self.rank < 1:
+            raise ValueError(f"rank={self.rank} must be at least 1")
+        if self.error_budget is not None and not (isfinite(self.error_budget) and self.error_budget > 0):
+            raise ValueError(f"error_budget={self.error_budget} must be a finite number above 0")
+        if not (isfinite(self.axis_shift) and self.axis_shift > 0):
+            raise ValueError(f"axis_shift={self.axis_shift} must be a finite number above 0")
+        if self.num_full < 1:
+            raise ValueError(f"num_full={self.num_full} must be at least 1")
+        if self.plan_shape is PlanShape.LIST and 0 not in self.full_steps:
+            raise ValueError(
+                f"full_steps={list(self.full_steps)} must hold step 0: there is nothing to forecast from"
+            )
+
+    def _check_calibration(self) -> None:
+        is_needed = Method.CALIBRATED is self.method or PlanShape.CALIBRATED is self.plan_shape
+        if is_needed and self.calibration is None:
+            raise ValueError("calibration is not set: it comes with a file that orchestrator.calibrate has written")
+        if self.method is not Method.CALIBRATED:
+            return
+        assert self.calibration is not None
+        if not self.calibration.weights:
+            raise ValueError("calibration has no weights, as method=calibrated needs")
+        if self.plan_shape is not PlanShape.CALIBRATED or self.error_budget is not None:
+            raise ValueError("method=calibrated has weights for its own plan alone: plan_shape must be calibrated")

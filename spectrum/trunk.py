@@ -31,6 +31,10 @@ class _BranchState:
     rounds: list[Round] = field(default_factory=list)
 
 
+Streams = tuple[torch.Tensor, torch.Tensor]
+"""What a block of two streams returns: the hidden states of the image and of the text, or the other way round."""
+
+
 class Trunk(nn.Module):
     """All blocks of a transformer as one module: run in full rounds, forecast in the others.
 
@@ -38,19 +42,34 @@ class Trunk(nn.Module):
     block, whose output is the hidden state (batch, tokens, channels) that the output head takes. A round that
     forecasts runs no block.
 
+    Blocks of two streams, image and text, take the text's `encoder_hidden_states` after the image's hidden states and
+    return both. The forecast is of the image's; the text's, which nothing needs after the last block, pass unchanged.
+
     Whoever drives the trunk sets `call` before each forward (`spectrum.diffusers_hook` does it for diffusers
     pipelines). With `call` None, outside of any denoising loop, the blocks simply run.
     """
 
-    def __init__(self, blocks: Iterable[nn.Module], settings: ForecastSettings) -> None:
+    def __init__(
+        self, blocks: Iterable[nn.Module], settings: ForecastSettings, *, hidden_index: int | None = None
+    ) -> None:
+        """A trunk of `blocks`, in the order in which they run.
+
+        Args:
+            blocks: all called with the same arguments but for the hidden states.
+            settings: forecaster and plan.
+            hidden_index: where the image's hidden states stand in the pair that a block of two streams returns; None
+                for blocks that return the hidden states alone.
+        """
         super().__init__()
         self.blocks = blocks if isinstance(blocks, nn.ModuleList) else nn.ModuleList(blocks)
         self.settings = settings
+        self.hidden_index = hidden_index
+        self.stands_in_for: dict[str, nn.ModuleList] = {}
         self.call: TrunkCall | None = None
         self._branches: dict[str, _BranchState] = {}
         self._last_rounds: dict[str, tuple[Round, ...]] = {}
 
-    def forward(self, hidden_states: torch.Tensor, *args: Any, **kwargs: Any) -> torch.Tensor:
+    def forward(self, hidden_states: torch.Tensor, *args: Any, **kwargs: Any) -> torch.Tensor | Streams:
         """The blocks' output for `hidden_states`, shape (batch, tokens, channels): computed or forecast.
 
         The first argument is named as diffusers' blocks name it, since context parallelism finds it by name.
@@ -62,11 +81,11 @@ class Trunk(nn.Module):
         state.rounds.append(kind)
         if kind is Round.FORECAST:
             weights_K = self.settings.weights(state.history.steps, step, num_steps=self.call.num_steps)
-            return state.history.forecast(weights_K)
-        features = self._run_blocks(hidden_states, *args, **kwargs)
+            return self._with_text(state.history.forecast(weights_K), *args, **kwargs)
+        output = self._run_blocks(hidden_states, *args, **kwargs)
         if state.plan.is_remembered(step):
-            state.history.append(step, features)
-        return features
+            state.history.append(step, self._hidden_of(output))
+        return output
 
     def reset(self) -> None:
         """Forget every history, as at the start of a video."""
@@ -81,14 +100,38 @@ class Trunk(nn.Module):
             return tuple(self._branches[branch].rounds) if branch in self._branches else ()
         return self._last_rounds.get(branch, ())
 
-    def _run_blocks(self, hidden_states: torch.Tensor, *args: Any, **kwargs: Any) -> torch.Tensor:
+    def _run_blocks(self, hidden_states: torch.Tensor, *args: Any, **kwargs: Any) -> torch.Tensor | Streams:
+        if self.hidden_index is None:
+            for block in self.blocks:
+                hidden_states = block(hidden_states, *args, **kwargs)
+                if not isinstance(hidden_states, torch.Tensor):
+                    raise ValueError(
+                        f"{type(block).__name__} returns a {type(hidden_states).__name__}: Spectrum can stand in for "
+                        "blocks that return one hidden state, or for those of a model whose two streams it knows"
+                    )
+            return hidden_states
+        text, args, kwargs = _take_text(*args, **kwargs)
         for block in self.blocks:
-            hidden_states = block(hidden_states, *args, **kwargs)
-        return hidden_states
+            output = block(hidden_states, text, *args, **kwargs)
+            hidden_states, text = output[self.hidden_index], output[1 - self.hidden_index]
+        return self._with_text(hidden_states, text)
+
+    def _hidden_of(self, output: torch.Tensor | Streams) -> torch.Tensor:
+        """The hidden states that the output head takes, of what the blocks return."""
+        return output if isinstance(output, torch.Tensor) else output[self.hidden_index or 0]
+
+    def _with_text(self, hidden_states: torch.Tensor, *args: Any, **kwargs: Any) -> torch.Tensor | Streams:
+        """`hidden_states` as the blocks return them, with the text's beside them where there are two streams."""
+        if self.hidden_index is None:
+            return hidden_states
+        text, _, _ = _take_text(*args, **kwargs)
+        return (hidden_states, text) if self.hidden_index == 0 else (text, hidden_states)
 
     def _state_of(self, call: TrunkCall) -> _BranchState:
         """The branch's state; a new one when a video begins, also after one that was broken off."""
         state = self._branches.get(call.branch)
+        if state is not None and call.step == 0:
+            self._branches.clear()  # of a video that was broken off; the other branches' histories go with it
         if state is None or call.step == 0:
             plan = self.settings.plan(call.num_steps)
             history = History(max(plan.num_snapshots, 1))
@@ -100,3 +143,12 @@ class Trunk(nn.Module):
                 "a forecast needs every step of a video, in order, from step 0"
             )
         return state
+
+
+def _take_text(
+    *args: Any, encoder_hidden_states: torch.Tensor | None = None, **kwargs: Any
+) -> tuple[Any, tuple[Any, ...], dict[str, Any]]:
+    """The text's hidden states out of a block's other arguments, where they come first or by name; and the rest."""
+    if encoder_hidden_states is not None:
+        return encoder_hidden_states, args, kwargs
+    return args[0], args[1:], kwargs

@@ -72,9 +72,10 @@ def test_ray_is_imported_in_two_modules():
     assert who_imports("ray", *ROOMS) == {"orchestrator/ray_pool.py", "orchestrator/ray_cluster.py"}
 
 
-def test_hydra_is_imported_by_the_command_alone():
-    assert who_imports("hydra", *ROOMS) == {"orchestrator/launch.py"}
-    assert who_imports("omegaconf", *ROOMS) == {"orchestrator/launch.py", "orchestrator/literal_arguments.py"}
+def test_hydra_is_imported_by_the_commands_alone():
+    commands = {"orchestrator/launch.py", "orchestrator/calibrate.py", "orchestrator/command.py"}
+    assert who_imports("hydra", *ROOMS) == commands
+    assert who_imports("omegaconf", *ROOMS) == commands | {"orchestrator/literal_arguments.py"}
 
 
 def test_demo_models_code_is_no_part_of_the_runtime():

@@ -14,7 +14,9 @@ from planning import set_value
 
 from orchestrator.config import ForecastConfig
 from orchestrator.errors import BadInput
+from orchestrator.forecast_choice import check_plan, forecast_settings
 from orchestrator.launch_plan import plan_launch
+from orchestrator.model_folder import solver_name
 from orchestrator.request import Request
 from orchestrator.row_requests import MOST_PROBLEMS_SHOWN
 from spectrum import Method
@@ -157,7 +159,7 @@ def test_number_of_seeds_makes_as_many_videos(plan_rows):
         ({"name": "two\nlines"}, "name="),
         ({"name": "x" * 201}, "name="),
         ({"forecast.growth": -1}, "forecast.growth=-1.0 must be"),
-        ({"forecast": {"method": "magic"}}, "forecast.method=magic must be one of: spectrum, taylor, reuse, none"),
+        ({"forecast": {"method": "magic"}}, "forecast.method=magic must be one of: spectrum, "),
         ({"forecast": {"grwth": 1}}, "forecast.grwth is no field of a request; did you mean forecast.growth?"),
         ({"forecast": "fast"}, "forecast=fast must be a mapping"),
         ({"promt": "x"}, "promt is no field of a request; did you mean prompt?"),
@@ -298,18 +300,34 @@ def test_hundred_thousand_rows_need_little_memory(config, tmp_path):
 
 
 @pytest.mark.parametrize("suffix", [".csv", ".jsonl"])
-def test_work_grows_with_the_number_of_rows_and_no_faster(config, tmp_path, monkeypatch, suffix):
-    """Counted in calls of what is expensive, not in seconds: settings are made once for each that is different."""
+def test_what_many_rows_share_is_made_and_checked_once(config, tmp_path, monkeypatch, suffix):
+    """So that the work grows with the number of rows and no faster, whatever the settings cost."""
     made = []
-    original = ForecastConfig.__init__
-    monkeypatch.setattr("orchestrator.launch_plan.ForecastSettings.plan", lambda *_: made.append(1))
-    monkeypatch.setattr(ForecastConfig, "__init__", lambda *a, **k: (made.append(1), original(*a, **k))[1])
+    monkeypatch.setattr(
+        "orchestrator.row_requests.forecast_settings",
+        lambda *args, **kwargs: (made.append(1), forecast_settings(*args, **kwargs))[1],
+    )
+    monkeypatch.setattr("orchestrator.row_requests.check_plan", lambda *args: (made.append(1), check_plan(*args))[1])
     config.prompt, config.batch = None, str(tmp_path / f"rows{suffix}")
-    counts = []
     for number in (100, 1000):
         many_rows(tmp_path / f"rows{suffix}", number, suffix)
         made.clear()
         plan = plan_launch(config)
         assert len({id(request.forecast) for request in plan.requests.values()}) == 2
-        counts.append(len(made))
-    assert counts[0] == counts[1]
+        assert len(made) == 4
+
+
+def test_calibration_must_have_been_made_for_every_row(config, plan_rows, refusal_of_rows):
+    plan = plan_rows([{"prompt": "one"}])
+    made_for = {
+        **{"model": plan.model.fingerprint[:16], "solver": solver_name(plan.model.folder)},
+        **{"num_steps": 8, "flow_shift": 3.0, "guidance_scale": 5.0},
+    }
+    config.forecast.method, config.forecast.plan_shape = "reuse", "calibrated"
+    config.forecast.calibration = {"made_for": made_for, "full_steps": [0, 1, 4], "weights": []}
+    assert plan_rows([{"prompt": "one"}]).entries
+    [line] = refusal_of_rows([{"prompt": "one"}, {"prompt": "two"}, {"prompt": "three", "guidance_scale": 4}])
+    assert line.startswith("rows.jsonl line 3: forecast.calibration was made for guidance_scale=5.0, not 4.0")
+    assert plan_rows([{"prompt": "three", "guidance_scale": 4, "forecast": {"anywhere": True}}]).entries
+    [line] = refusal_of_rows([{"prompt": "one"}, {"prompt": "two", "num_steps": 9}])
+    assert line.startswith("rows.jsonl line 2: forecast.") and "9" in line

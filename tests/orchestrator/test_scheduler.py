@@ -68,7 +68,8 @@ class BookkeepingPool:
             rounds = tuple(
                 RoundReport(step=step, kind=plan[step], seconds=0.1) for step in range(first, self._steps[gang])
             )
-            return StageReport(stage=Stage.DENOISE, seconds=0.1, rounds=rounds)
+            is_complete = self._steps[gang] == len(plan)
+            return StageReport(stage=Stage.DENOISE, seconds=0.1, rounds=rounds, is_complete=is_complete)
         if command.method == "publish":
             root, _ = command.arguments
             root.mkdir(parents=True)

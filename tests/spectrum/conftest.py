@@ -44,13 +44,13 @@ def make_transformer() -> Callable[..., WanTransformer3DModel]:
 def make_pipe(make_transformer) -> Callable[..., WanPipeline]:
     """Pipelines without text encoder and VAE: they take prompt embeddings and return latents."""
 
-    def make(transformer: WanTransformer3DModel | None = None, **components) -> WanPipeline:
-        scheduler = UniPCMultistepScheduler(prediction_type="flow_prediction", use_flow_sigmas=True, flow_shift=3.0)
+    def make(transformer: WanTransformer3DModel | None = None, scheduler=None, **components) -> WanPipeline:
+        unipc = UniPCMultistepScheduler(prediction_type="flow_prediction", use_flow_sigmas=True, flow_shift=3.0)
         pipe = WanPipeline(
             tokenizer=None,
             text_encoder=None,
             vae=None,
-            scheduler=scheduler,
+            scheduler=scheduler or unipc,
             transformer=make_transformer() if transformer is None else transformer,
             **components,
         )

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from diffusers import WanVACETransformer3DModel
 from torch import nn
 
 import spectrum
@@ -237,3 +238,49 @@ assert "diffusers" not in sys.modules and "transformers" not in sys.modules
     ).stdout.split()
     assert "spectrum" in loaded
     assert set(loaded) - {"spectrum", "torch"} <= sys.stdlib_module_names
+
+
+class OneList(nn.Module):
+    """A model of a kind that Spectrum does not know."""
+
+    def __init__(self, name: str, block: nn.Module) -> None:
+        super().__init__()
+        setattr(self, name, nn.ModuleList([block]))
+
+
+class Pair(nn.Module):
+    def forward(self, hidden_states):
+        return hidden_states, hidden_states
+
+
+@pytest.mark.parametrize("name", ["blocks", "transformer_blocks"])
+def test_an_unknown_model_with_one_list_of_blocks_fits(name):
+    block = nn.Linear(2, 2)
+    model = OneList(name, block)
+    trunk = apply_spectrum(model)
+    assert list(getattr(model, name)) == [trunk]
+    assert list(trunk.blocks) == [block]
+    remove_spectrum(model)
+    assert list(getattr(model, name)) == [block]
+
+
+def test_an_unknown_model_whose_blocks_return_more_than_one_hidden_state_is_refused():
+    model = OneList("blocks", Pair())
+    apply_spectrum(model)
+    with pytest.raises(ValueError, match="Pair returns a tuple: Spectrum can stand in for blocks that return one"):
+        model.blocks[0](torch.zeros(1, 2, 2))
+
+
+def test_a_model_that_adds_other_blocks_output_between_its_own_is_refused():
+    """Wan VACE adds the output of `vace_blocks` after some of `blocks`."""
+    transformer = WanVACETransformer3DModel(
+        num_attention_heads=2,
+        attention_head_dim=12,
+        text_dim=16,
+        freq_dim=32,
+        ffn_dim=16,
+        num_layers=2,
+        vace_layers=[0],
+    )
+    with pytest.raises(ValueError, match="has the lists of modules blocks, vace_blocks"):
+        apply_spectrum(transformer)

@@ -156,11 +156,48 @@ def test_a_partly_filled_history_forecasts_from_what_it_holds(capacity, num_snap
     torch.testing.assert_close(history.forecast(weights_K), weights_K @ features_KD, rtol=0, atol=1e-12)
 
 
-def test_a_full_history_refuses_another_snapshot():
-    history = history_of(draw_features((2, 3)))
-    with pytest.raises(ValueError, match="holds 2 snapshots and is full at step 7"):
-        history.append(7, torch.zeros(3))
-    assert history.steps == (0, 1)
+def test_a_full_history_drops_its_oldest_snapshot_and_keeps_its_memory():
+    features_KD = draw_features((9, 4), dtype=torch.float64)
+    history = History(3)
+    sizes = set()
+    for step, features_D in enumerate(features_KD):
+        history.append(step, features_D)
+        sizes.add((history.num_bytes, history.stored()[1].data_ptr()))
+        kept = features_KD[max(0, step - 2) : step + 1]
+        assert history.steps == tuple(range(max(0, step - 2), step + 1))
+        assert torch.equal(torch.stack(history.snapshots), kept)
+        weights_K = draw_weights(len(kept), seed=step)
+        torch.testing.assert_close(history.forecast(weights_K), weights_K @ kept)
+    assert len(sizes) == 1
+
+
+def test_a_restored_history_forecasts_bit_for_bit_and_goes_on_as_the_other():
+    features_KD = draw_features((7, 1000))
+    history, restored = History(3), History(3)
+    for step in range(5):
+        history.append(step, features_KD[step])
+    restored.restore(*history.stored())
+    for step in (5, 6):
+        weights_K = draw_weights(3, seed=step)
+        assert restored.steps == history.steps
+        assert torch.equal(restored.forecast(weights_K), history.forecast(weights_K))
+        history.append(step, features_KD[step])
+        restored.append(step, features_KD[step])
+
+
+def test_more_snapshots_than_fit_are_not_restored():
+    with pytest.raises(ValueError, match="3 snapshots do not fit a history of 2"):
+        History(2).restore((0, 1, 2), draw_features((3, 4)))
+
+
+def test_inner_products_are_those_of_the_definition_and_add_up_over_slices():
+    features_KSD = draw_features((4, 6, 5))
+    whole, slices = history_of(features_KSD[:3]), [history_of(part[:3]) for part in features_KSD.split(2, dim=1)]
+    products = whole.inner_products(features_KSD[3])
+    expected = features_KSD.double().flatten(1) @ features_KSD[3].double().flatten()
+    torch.testing.assert_close(products, expected, rtol=1e-6, atol=1e-6)
+    by_slice = [one.inner_products(part[3]) for one, part in zip(slices, features_KSD.split(2, dim=1), strict=True)]
+    torch.testing.assert_close(torch.stack(by_slice).sum(0), products, rtol=1e-6, atol=1e-6)
 
 
 @pytest.mark.parametrize("step", [3, 5])

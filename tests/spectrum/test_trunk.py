@@ -219,3 +219,39 @@ def test_the_trunk_holds_the_blocks_themselves():
     trunk = Trunk(blocks, SETTINGS)
     assert trunk.blocks is blocks
     assert {id(parameter) for parameter in trunk.parameters()} == {id(parameter) for parameter in blocks.parameters()}
+
+
+def test_a_video_that_begins_anew_forgets_the_other_branches_too():
+    """Else the branch of a broken-off video that the next one does not have would keep its history."""
+    trunk = make_trunk()
+    for branch in ("cond", "uncond"):
+        drive(trunk, range(3), branch=branch)
+    drive(trunk, range(2))
+    assert trunk.rounds("uncond") == ()
+    with pytest.raises(ValueError, match="'uncond' is at step 0"):
+        drive(trunk, [3], branch="uncond")
+
+
+class TwoStreamBlock(nn.Module):
+    def __init__(self, hidden_index: int) -> None:
+        super().__init__()
+        self.hidden_index = hidden_index
+
+    def forward(self, hidden_states, encoder_hidden_states, shift):
+        pair = (hidden_states + 2 * encoder_hidden_states + shift, encoder_hidden_states + 1)
+        return pair if self.hidden_index == 0 else pair[::-1]
+
+
+@pytest.mark.parametrize("hidden_index", [0, 1])
+@pytest.mark.parametrize("by_name", [False, True])
+def test_blocks_of_two_streams_hand_both_on_and_the_images_is_forecast(hidden_index, by_name):
+    settings_ = ForecastSettings(method=Method.REUSE, warmup_steps=2)
+    trunk = Trunk([TwoStreamBlock(hidden_index), TwoStreamBlock(hidden_index)], settings_, hidden_index=hidden_index)
+    for step, expected in enumerate([[14.0, 4.0], [15.0, 4.0], [15.0, 2.0]]):  # step 2 repeats step 1's image
+        trunk.call = TrunkCall(branch="cond", step=step, num_steps=3)
+        image, text, shift = torch.full((1, 1, 1), 4.0 + step), torch.full((1, 1, 1), 2.0), 0.0
+        if by_name:
+            output = trunk(hidden_states=image, encoder_hidden_states=text, shift=shift)
+        else:
+            output = trunk(image, text, shift)
+        assert [output[hidden_index].item(), output[1 - hidden_index].item()] == expected

@@ -5,7 +5,7 @@ from math import factorial
 
 import torch
 
-from spectrum.chebyshev import check_times
+from spectrum.forecasters.times import check_times
 
 
 def taylor_weights(times: Sequence[float], target: float, *, order: int) -> torch.Tensor:

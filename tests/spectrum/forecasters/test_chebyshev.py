@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from numpy.polynomial import chebyshev as npcheb
 
 from spectrum import History, chebyshev_basis, forecast_weights, plan_rounds
-from spectrum.chebyshev import linear_weights
+from spectrum.forecasters.times import line_weights
 
 PLAN_14 = plan_rounds(50, growth=0.75).full_steps
 PLAN_10 = plan_rounds(50, growth=3).full_steps
@@ -167,12 +167,12 @@ def test_blend_is_the_affine_combination_with_the_straight_line(video, blend):
 @settings(deadline=None)
 def test_linear_weights_continue_a_line(video, slope, start):
     times, target, _ = video
-    weights = linear_weights(times, target).numpy()
+    weights = line_weights(times, target).numpy()
     assert weights @ (start + slope * np.asarray(times)) == pytest.approx(start + slope * target, abs=1e-9)
 
 
 def test_linear_weights_of_a_single_snapshot_reuse_it():
-    assert linear_weights([3], 9).tolist() == [1.0]
+    assert line_weights([3], 9).tolist() == [1.0]
 
 
 @pytest.mark.parametrize(

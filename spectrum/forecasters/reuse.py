@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 import torch
 
-from spectrum.chebyshev import check_times
+from spectrum.forecasters.times import check_times
 
 
 def reuse_weights(times: Sequence[float], target: float) -> torch.Tensor:

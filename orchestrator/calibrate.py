@@ -1,0 +1,122 @@
+"""Calibrate a forecaster: `python -m orchestrator.calibrate +job=NAME name=FILE [overrides]`.
+
+Renders a few prompts of the job with all rounds full, derives plans and weights from inner products of their
+features, tries them on other prompts, and writes the best to conf/forecast/FILE.yaml, for `forecast=FILE`. All that
+the main command takes may be overridden here too. Exit status: 0 done, 1 failed, 2 bad input, 130 interrupted.
+"""
+
+import sys
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import hydra
+import yaml
+from hydra.core.config_store import ConfigStore
+from omegaconf import DictConfig
+from rich.console import Console
+
+from orchestrator.command import compose_config, run_command
+from orchestrator.config import LaunchConfig
+from orchestrator.errors import BadInput
+from orchestrator.literal_arguments import protect, register
+from orchestrator.project import PROJECT
+
+
+@dataclass(kw_only=True, slots=True)
+class CalibrateConfig(LaunchConfig):
+    """What the main command takes, and what a calibration needs."""
+
+    name: str | None = None
+    """Name of the file in conf/forecast/."""
+    num_full: int = 14
+    """Full rounds of the plan."""
+    features: str = "velocity"
+    """What is forecast: velocity, whose error is what moves the latents, or hidden."""
+    fit_videos: int = 8
+    """Videos whose features are looked at: the first prompts of the job."""
+    trial_videos: int = 6
+    """Videos that candidates are tried on: the prompts after these."""
+    token_stride: int = 1
+    """Look at every so many tokens only: all features of a video are kept in memory meanwhile."""
+
+
+def main() -> None:
+    """Compose the configuration from the command line, and calibrate."""
+    sys.argv[1:] = protect(sys.argv[1:])
+    register()
+    ConfigStore.instance().store(name="launch_schema", node=CalibrateConfig)
+    _compose()
+
+
+@hydra.main(version_base=None, config_path="pkg://conf", config_name="launch")
+def _compose(composed: DictConfig) -> None:
+    run_command(lambda console: _calibrate(composed, console))
+
+
+def _calibrate(composed: DictConfig, console: Console) -> int:
+    # Imported here: an error in the input comes at once, before torch and the models' libraries.
+    from orchestrator.choices import choose  # noqa: PLC0415
+    from orchestrator.forecast_choice import made_for  # noqa: PLC0415
+    from orchestrator.launch_plan import plan_launch  # noqa: PLC0415
+    from spectrum import Features  # noqa: PLC0415
+
+    config = compose_config(composed, CalibrateConfig)
+    file = _check(config)
+    features = choose(Features, config.features, "features")
+    config.forecast.method, config.forecast.calibration = "none", None
+    plan = plan_launch(config)
+    # Noise of its own for each: what is learned must not hold for one noise alone.
+    requests = [replace(one, seed=one.seed + index) for index, one in enumerate(plan.requests.values())]
+    needed = config.fit_videos + config.trial_videos
+    if len(requests) < needed:
+        raise BadInput(
+            f"fit_videos={config.fit_videos} and trial_videos={config.trial_videos} need {needed} different prompts, "
+            f"the batch has {len(requests)}"
+        )
+    if config.dry_run:
+        return 0
+
+    from orchestrator.calibration import as_configuration, candidates, record, try_out  # noqa: PLC0415
+    from orchestrator.run import gangs_of  # noqa: PLC0415
+    from orchestrator.termination import terminated_like_interrupted  # noqa: PLC0415
+
+    identity = made_for(config, plan.model.folder, plan.model.fingerprint)
+    fitted, tried = requests[: config.fit_videos], requests[config.fit_videos : needed]
+    with terminated_like_interrupted(), gangs_of(plan, console) as pool:
+        console.print(f"rendering {len(fitted)} videos with all rounds full")
+        gram_TT = record(pool, fitted, features, token_stride=config.token_stride)
+        found = candidates(gram_TT, identity, config.num_full, features)
+        console.print(f"rendering {len(tried)} other videos with {len(found)} candidates")
+        trials = try_out(pool, tried, found)
+    for trial in trials:
+        console.print(f"{trial.decibels:6.1f} dB, worst {trial.worst:5.1f}  {trial.name}", highlight=False)
+    best = trials[0]
+    file.write_text(
+        f"# {best.name}; for {plan.model.name}, {identity.num_steps} steps, shift {identity.flow_shift:g} and "
+        f"guidance {identity.guidance_scale:g} alone.\n# Written by orchestrator.calibrate.\n"
+        + yaml.safe_dump(as_configuration(best.forecast), sort_keys=False, default_flow_style=None, width=118),
+        encoding="utf-8",
+    )
+    console.print(f"wrote {file}: use it as forecast={file.stem}", soft_wrap=True)
+    return 0
+
+
+def _check(config: CalibrateConfig) -> Path:
+    """The file to write.
+
+    Raises:
+        BadInput: a field is missing or out of range.
+    """
+    if config.name is None or not config.name.replace("_", "").replace("-", "").isalnum():
+        raise BadInput(f"name={config.name} must be letters, digits, '_' and '-': it names a file of conf/forecast/")
+    steps = config.denoise.num_steps
+    if not 2 <= config.num_full < steps:
+        raise BadInput(f"num_full={config.num_full} must lie in 2..{steps - 1} (denoise.num_steps={steps})")
+    for name in ("fit_videos", "trial_videos", "token_stride"):
+        if getattr(config, name) < 1:
+            raise BadInput(f"{name}={getattr(config, name)} must be at least 1")
+    return PROJECT / "conf" / "forecast" / f"{config.name}.yaml"
+
+
+if __name__ == "__main__":
+    main()

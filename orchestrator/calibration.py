@@ -1,0 +1,186 @@
+"""Derive when to run and how to forecast from a model's own features, and choose by rendering.
+
+Three steps: inner products of the features of a few videos with all rounds full; plans and weights from these alone,
+for several strengths of shrinkage; and renders of other videos with each candidate, since what errs least in the open
+loop is not best in the closed one.
+"""
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, replace
+from itertools import pairwise
+from math import inf, log10
+from statistics import fmean
+from typing import Any
+
+import torch
+
+from orchestrator.pool import Command, Pool
+from orchestrator.request import Request
+from spectrum import (
+    CalibratedFor,
+    Calibration,
+    Features,
+    ForecastSettings,
+    Method,
+    Plan,
+    PlanShape,
+    damped_weights,
+    node_plan,
+    plan_rounds,
+    reuse_weights,
+)
+from spectrum.gram_calibration import StepForecaster, best_plan, fitted_weights
+
+SHRINKAGES = (0.03, 0.3)
+DAMPINGS = (0.25, 0.5, 0.75)
+MAX_HISTORY = 4
+TAILS = (0, 2, 4)
+"""At most so many forecasts after the last full round of a plan that is searched for."""
+_GROWTHS = tuple(step / 100 for step in range(0, 2001, 5))
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Trial:
+    """A candidate, and how far its latents were from those of all rounds full."""
+
+    name: str
+    forecast: ForecastSettings
+    errors: tuple[float, ...]
+    """For each video, the relative error of its latents."""
+
+    @property
+    def decibels(self) -> float:
+        """Mean ratio of latents to their error: what is chosen by."""
+        return fmean(-20 * log10(max(error, 1e-9)) for error in self.errors)
+
+    @property
+    def worst(self) -> float:
+        """Of the video that fared worst."""
+        return -20 * log10(max(*self.errors, 1e-9))
+
+
+def record(pool: Pool, requests: Sequence[Request], features: Features, *, token_stride: int) -> torch.Tensor:
+    """The mean inner products of the features of all steps, over videos with all rounds full.
+
+    Each video counts alike: its matrix is divided by its mean diagonal.
+
+    Returns:
+        (T, T), float64.
+    """
+    grams = [
+        torch.tensor(result, dtype=torch.float64)
+        for result in _spread(pool, [Command("record_gram", (one, features, token_stride)) for one in requests])
+    ]
+    return torch.stack([gram / gram.diagonal().mean() for gram in grams]).mean(dim=0)
+
+
+def candidates(
+    gram_TT: torch.Tensor, made_for: CalibratedFor, num_full: int, features: Features
+) -> dict[str, ForecastSettings]:
+    """Settings to try, by a name for people."""
+    plans = _plans(gram_TT, made_for, num_full)
+    priors: dict[str, StepForecaster] = {"reuse": reuse_weights, "damped": damped_weights}
+    found: dict[str, ForecastSettings] = {}
+    for plan_name, plan in plans.items():
+        bare = Calibration(made_for=made_for, full_steps=plan.full_steps)
+        base = ForecastSettings(
+            method=Method.REUSE,
+            features=features,
+            plan_shape=PlanShape.CALIBRATED,
+            calibration=bare,
+            max_history=MAX_HISTORY,
+        )
+        found[f"{plan_name} plan, reuse"] = base
+        for damping in DAMPINGS:
+            found[f"{plan_name} plan, damped {damping}"] = replace(base, method=Method.DAMPED, damping=damping)
+        for prior_name, prior in priors.items():
+            for shrinkage in SHRINKAGES:
+                weights = fitted_weights(
+                    gram_TT, plan.full_steps, prior=prior, shrinkage=shrinkage, max_history=MAX_HISTORY
+                )
+                found[f"{plan_name} plan, fitted towards {prior_name} by {shrinkage}"] = replace(
+                    base, method=Method.CALIBRATED, calibration=replace(bare, weights=weights)
+                )
+    return found
+
+
+def try_out(pool: Pool, requests: Sequence[Request], tried: dict[str, ForecastSettings]) -> list[Trial]:
+    """Render every candidate of every video; the best first."""
+    settings = tuple(tried.values())
+    errors = _spread(pool, [Command("compare_forecasts", (one, settings)) for one in requests])
+    trials = [
+        Trial(name=name, forecast=forecast, errors=tuple(of_video[index] for of_video in errors))
+        for index, (name, forecast) in enumerate(tried.items())
+    ]
+    return sorted(trials, key=lambda trial: -trial.decibels)
+
+
+def as_configuration(forecast: ForecastSettings) -> dict[str, Any]:
+    """The fields of a file of conf/forecast/: those that are not the defaults'."""
+    default = asdict(ForecastSettings())
+    return {name: _plain(value) for name, value in asdict(forecast).items() if value != default[name]}
+
+
+def _spread(pool: Pool, commands: Sequence[Command]) -> list[Any]:
+    """The results of commands of which each gang does one at a time, in the commands' order."""
+    results: list[Any] = [None] * len(commands)
+    waiting = list(enumerate(commands))
+    under_way: dict[str, int] = {}
+
+    def begin(gang: str) -> None:
+        if waiting:
+            under_way[gang], command = waiting.pop(0)
+            pool.submit(gang, command)
+
+    for gang in pool.gangs:
+        begin(gang)
+    while under_way:
+        reply = pool.next_reply()
+        results[under_way.pop(reply.gang)] = reply.report.result
+        begin(reply.gang)
+    return results
+
+
+def _plans(gram_TT: torch.Tensor, made_for: CalibratedFor, num_full: int) -> dict[str, Plan]:
+    """Plans to try, by a name for people; no plan twice."""
+    num_steps, step_sizes = made_for.num_steps, _step_sizes(made_for)
+    found = {"nodes": node_plan(num_steps, num_full)}
+    papers = _papers_plan(num_steps, num_full)
+    if papers is not None:
+        found["paper"] = papers
+    forecasters: dict[str, StepForecaster] = {"reuse": reuse_weights, "damped": damped_weights}
+    for name, forecaster in forecasters.items():
+        for tail in TAILS:
+            plan = best_plan(gram_TT, num_full, forecaster=forecaster, step_weights=step_sizes, tail=tail)
+            if plan not in found.values():
+                found[f"searched ({name}, tail {tail})"] = plan
+    return found
+
+
+def _papers_plan(num_steps: int, num_full: int) -> Plan | None:
+    """The paper's plan whose growth leaves this number of full rounds; None where there is none."""
+    return next(
+        (plan for growth in _GROWTHS if (plan := plan_rounds(num_steps, growth=growth)).num_full == num_full), None
+    )
+
+
+def _step_sizes(made_for: CalibratedFor) -> list[float]:
+    """|Δσ| of each step: how far its velocity moves the latents."""
+    shift, num_steps = made_for.flow_shift, made_for.num_steps
+    sigmas = [shift * u / (1 + (shift - 1) * u) for u in (1 - step / num_steps for step in range(num_steps + 1))]
+    return [before - after for before, after in pairwise(sigmas)]
+
+
+def _plain(value: Any) -> Any:
+    """Tuples as lists and enums as their words, weights with six digits: as a file holds them."""
+    match value:
+        case dict():
+            return {name: _plain(one) for name, one in value.items()}
+        case list() | tuple():
+            return [_plain(one) for one in value]
+        case float() if value not in (inf, -inf):
+            return float(f"{value:.6g}")
+        case str():
+            return str(value)
+        case _:
+            return value

@@ -1,0 +1,126 @@
+"""A calibration of the demo model, small, and the launch that uses it; with one process and with two ranks."""
+
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import yaml
+
+from orchestrator.project import PROJECT
+
+SMALL = ["denoise.num_steps=10", "video.height=32", "video.width=32", "video.num_frames=5"]
+
+
+@pytest.fixture(scope="module")
+def prompts(tmp_path_factory) -> Path:
+    file = tmp_path_factory.mktemp("prompts") / "prompts.txt"
+    file.write_text("a large red circle\na large blue square\na small white ring\n")
+    return file
+
+
+@pytest.fixture(scope="module")
+def calibrate(tmp_path_factory, command_environment, model_folder, prompts):
+    """`calibrate("name", …)`: run the command with a copy of conf/, as it writes there; the process and its file."""
+    project = tmp_path_factory.mktemp("project")
+    for folder in ("conf", "orchestrator", "spectrum", "parallel"):
+        shutil.copytree(PROJECT / folder, project / folder)
+
+    def run(name: str, *arguments: str):
+        done = subprocess.run(
+            [
+                *(sys.executable, "-m", "orchestrator.calibrate", "+job=demo", f"name={name}", *SMALL),
+                *("cluster=none", "parallel=auto", "num_full=4", "fit_videos=2", "trial_videos=1"),
+                *(f"model.path={model_folder}", f"batch={prompts}", f"output={project}/run", *arguments),
+            ],
+            cwd=project,
+            env=command_environment(PYTHONPATH=str(project)),
+            capture_output=True,
+            text=True,
+            timeout=300,
+            check=False,
+        )
+        return done, project / "conf" / "forecast" / f"{name}.yaml"
+
+    return run
+
+
+@pytest.fixture(scope="module")
+def calibrated(calibrate):
+    done, file = calibrate("mine")
+    assert done.returncode == 0, done.stderr
+    return done, file
+
+
+@pytest.fixture
+def use(calibrated, command_environment, model_folder, tmp_path):
+    """Launch with the calibration."""
+    _, file = calibrated
+
+    def run(*arguments: str) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            [
+                *(sys.executable, "-m", "orchestrator.launch", "+job=demo", "cluster=none", "parallel=auto"),
+                *(*SMALL, "prompt=a red circle", "forecast=mine", f"model.path={model_folder}", *arguments),
+                f"output={tmp_path}/run",
+            ],
+            cwd=file.parents[2],
+            env=command_environment(PYTHONPATH=str(file.parents[2])),
+            capture_output=True,
+            text=True,
+            timeout=120,
+            check=False,
+        )
+
+    return run
+
+
+def test_calibration_is_written_with_what_it_holds_for(calibrated):
+    done, file = calibrated
+    written = yaml.safe_load(file.read_text())
+    assert written["plan_shape"] == "calibrated" and written["features"] == "velocity"
+    made_for = written["calibration"]["made_for"]
+    assert (made_for["num_steps"], made_for["guidance_scale"]) == (10, 5.0)
+    assert len(written["calibration"]["full_steps"]) == 4
+    assert "forecast=mine" in done.stderr
+
+
+def test_candidates_are_listed_best_first(calibrated):
+    done, _ = calibrated
+    listed = [float(line.split()[0]) for line in done.stderr.splitlines() if " dB, worst" in line]
+    assert len(listed) > 10
+    assert listed == sorted(listed, reverse=True)
+
+
+def test_launch_follows_the_calibrated_plan(use, calibrated):
+    _, file = calibrated
+    steps = yaml.safe_load(file.read_text())["calibration"]["full_steps"]
+    done = use()
+    assert done.returncode == 0, done.stderr
+    assert f"4 full of 10 ({yaml.safe_load(file.read_text()).get('method', 'spectrum')}): " in done.stderr
+    assert " ".join(map(str, steps)) in done.stderr
+
+
+@pytest.mark.parametrize("change", ["denoise.guidance_scale=7", "denoise.flow_shift=5"])
+def test_calibration_for_something_else_is_refused_unless_told_otherwise(use, change):
+    refused = use(change)
+    assert refused.returncode == 2
+    assert "forecast.calibration was made for" in refused.stderr and "forecast.anywhere=true" in refused.stderr
+    assert use(change, "forecast.anywhere=true", "dry_run=true").returncode == 0
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["name=../elsewhere"], "name=../elsewhere must be letters"),
+        (["num_full=10"], "num_full=10 must lie in 2..9"),
+        (["fit_videos=9"], "need 10 different prompts, the batch has 3"),
+        (["token_stride=0"], "token_stride=0 must be at least 1"),
+        (["features=colour"], "features=colour must be one of: hidden, velocity"),
+    ],
+)
+def test_bad_input_is_one_line(calibrate, arguments, message):
+    done, _ = calibrate("other", *arguments)
+    assert done.returncode == 2
+    assert message in done.stderr and "Traceback" not in done.stderr
