@@ -15,6 +15,9 @@ from orchestrator.errors import BadInput
 
 _TEMPORARY = ".tmp-"
 _VIDEO_ID = re.compile(r"[0-9a-f]+")
+_SHARD = re.compile(r"all|[0-9]+-of-[0-9]+")
+_ENTRIES = ".jsonl"
+_PROGRESS = ".under_way.json"
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +50,16 @@ class VideoFolder:
     def checkpoints(self) -> Path:
         """Folder of the checkpoints; there while the video is denoised, and after that was broken off."""
         return self.root / ".checkpoints"
+
+    @property
+    def attempts(self) -> Path:
+        """How often the video failed in a row; there until it is done."""
+        return self.root / ".attempts.json"
+
+    @property
+    def failure(self) -> Path:
+        """Why the video was set aside, and after how many attempts."""
+        return self.root / "failed.json"
 
     @property
     def is_done(self) -> bool:
@@ -87,6 +100,36 @@ class RunFolder:
         """The folder of prompt embeddings."""
         return self.root / ".embeddings"
 
+    def video_ids(self) -> set[str]:
+        """Ids of the videos that have a folder, done or not."""
+        try:
+            with os.scandir(self.root) as entries:
+                return {entry.name for entry in entries if _VIDEO_ID.fullmatch(entry.name)}
+        except (FileNotFoundError, NotADirectoryError):
+            return set()
+
+    @property
+    def launches(self) -> Path:
+        """The folder of what launches say of themselves, by shard."""
+        return self.root / "launches"
+
+    def launch_entries(self, shard: str) -> Path:
+        """The videos that the latest launch of a shard was asked for."""
+        return self.launches / f"{_checked_shard(shard)}{_ENTRIES}"
+
+    def launch_progress(self, shard: str) -> Path:
+        """What the launch of a shard is doing; there while it runs, and after it was killed."""
+        return self.launches / f"{_checked_shard(shard)}{_PROGRESS}"
+
+    def launch_lease(self, shard: str) -> Path:
+        """Who renders a shard now."""
+        return self.launches / f"{_checked_shard(shard)}.lease"
+
+    def launched_shards(self) -> list[str]:
+        """Shards of which there was a launch."""
+        names = [path.name.removesuffix(_ENTRIES) for path in self.launches.glob(f"*{_ENTRIES}")]
+        return sorted(name for name in names if _SHARD.fullmatch(name))
+
     def check_writable(self) -> None:
         """Raises BadInput where the folder cannot be made or written; leaves nothing behind."""
         existing = self.root
@@ -99,6 +142,11 @@ class RunFolder:
             raise BadInput(f"output={self.root} cannot be made: {existing} is not a folder")
         if not os.access(existing, os.W_OK | os.X_OK):
             raise BadInput(f"output={self.root} cannot be written: no permission on {existing}")
+
+
+def _checked_shard(shard: str) -> str:
+    assert _SHARD.fullmatch(shard), shard
+    return shard
 
 
 @contextmanager
@@ -126,6 +174,17 @@ def publish_json(path: Path, value: object) -> None:
     """Publish a value as indented JSON."""
     with publish(path) as temporary:
         temporary.write_text(json.dumps(value, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+
+
+def replace_json(path: Path, value: object) -> None:
+    """Put a value in the place of a file at once, for readers of every second.
+
+    Unlike `publish` it does not wait for the disk, and its temporary file has one name: a file has one such writer.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f"{_TEMPORARY}{path.name}")
+    temporary.write_text(json.dumps(value, ensure_ascii=False), encoding="utf-8")
+    temporary.replace(path)
 
 
 def sha256_of(path: Path) -> str:

@@ -76,13 +76,14 @@ def _calibrate(composed: DictConfig, console: Console) -> int:
     if config.dry_run:
         return 0
 
-    from orchestrator.calibration import as_configuration, candidates, record, try_out  # noqa: PLC0415
+    from orchestrator.calibration import as_configuration, candidates, record, try_out, wait_until_ready  # noqa: PLC0415
     from orchestrator.run import gangs_of  # noqa: PLC0415
     from orchestrator.termination import terminated_like_interrupted  # noqa: PLC0415
 
     identity = made_for(config, plan.model.folder, plan.model.fingerprint)
     fitted, tried = requests[: config.fit_videos], requests[config.fit_videos : needed]
     with terminated_like_interrupted(), gangs_of(plan, console) as pool:
+        wait_until_ready(pool)
         console.print(f"rendering {len(fitted)} videos with all rounds full")
         gram_TT = record(pool, fitted, features, token_stride=config.token_stride)
         found = candidates(gram_TT, identity, config.num_full, features)

@@ -14,7 +14,8 @@ from typing import Any
 
 import torch
 
-from orchestrator.pool import Command, Pool
+from orchestrator.errors import GangFailed
+from orchestrator.pool import Command, GangLost, GangReady, Pool, Reply
 from orchestrator.request import Request
 from spectrum import (
     CalibratedFor,
@@ -26,11 +27,11 @@ from spectrum import (
     PlanShape,
     damped_weights,
     node_plan,
-    plan_rounds,
     reuse_weights,
 )
 from spectrum.gram_calibration import StepForecaster, best_plan, fitted_weights
 
+TICK_SECONDS = 1.0
 SHRINKAGES = (0.03, 0.3)
 DAMPINGS = (0.25, 0.5, 0.75)
 MAX_HISTORY = 4
@@ -50,13 +51,33 @@ class Trial:
 
     @property
     def decibels(self) -> float:
-        """Mean ratio of latents to their error: what is chosen by."""
+        """Mean ratio of latents to their error."""
         return fmean(-20 * log10(max(error, 1e-9)) for error in self.errors)
+
+    @property
+    def mark(self) -> float:
+        """What is chosen by: the mean, and as much the worst, since one video that falls apart is one too many."""
+        return (self.decibels + self.worst) / 2
 
     @property
     def worst(self) -> float:
         """Of the video that fared worst."""
         return -20 * log10(max(*self.errors, 1e-9))
+
+
+def wait_until_ready(pool: Pool) -> None:
+    """Until every gang holds the model.
+
+    Raises:
+        GangFailed: one of them cannot be built.
+    """
+    building = set(pool.gangs)
+    while building:
+        match pool.next_event(TICK_SECONDS):
+            case GangReady(gang=gang):
+                building.discard(gang)
+            case GangLost(gang=gang, cause=cause, details=details):
+                raise GangFailed(f"{gang} failed: {cause}\n{details}")
 
 
 def record(pool: Pool, requests: Sequence[Request], features: Features, *, token_stride: int) -> torch.Tensor:
@@ -80,7 +101,7 @@ def candidates(
     """Settings to try, by a name for people."""
     plans = _plans(gram_TT, made_for, num_full)
     priors: dict[str, StepForecaster] = {"reuse": reuse_weights, "damped": damped_weights}
-    found: dict[str, ForecastSettings] = {}
+    found = {"the paper's method and plan": _papers(made_for.num_steps, num_full)}
     for plan_name, plan in plans.items():
         bare = Calibration(made_for=made_for, full_steps=plan.full_steps)
         base = ForecastSettings(
@@ -112,7 +133,7 @@ def try_out(pool: Pool, requests: Sequence[Request], tried: dict[str, ForecastSe
         Trial(name=name, forecast=forecast, errors=tuple(of_video[index] for of_video in errors))
         for index, (name, forecast) in enumerate(tried.items())
     ]
-    return sorted(trials, key=lambda trial: -trial.decibels)
+    return sorted(trials, key=lambda trial: -trial.mark)
 
 
 def as_configuration(forecast: ForecastSettings) -> dict[str, Any]:
@@ -135,9 +156,12 @@ def _spread(pool: Pool, commands: Sequence[Command]) -> list[Any]:
     for gang in pool.gangs:
         begin(gang)
     while under_way:
-        reply = pool.next_reply()
-        results[under_way.pop(reply.gang)] = reply.report.result
-        begin(reply.gang)
+        match pool.next_event(TICK_SECONDS):
+            case Reply(gang=gang, report=report):
+                results[under_way.pop(gang)] = report.result
+                begin(gang)
+            case GangLost(gang=gang, cause=cause, details=details):
+                raise GangFailed(f"{gang} failed: {cause}\n{details}")
     return results
 
 
@@ -145,8 +169,8 @@ def _plans(gram_TT: torch.Tensor, made_for: CalibratedFor, num_full: int) -> dic
     """Plans to try, by a name for people; no plan twice."""
     num_steps, step_sizes = made_for.num_steps, _step_sizes(made_for)
     found = {"nodes": node_plan(num_steps, num_full)}
-    papers = _papers_plan(num_steps, num_full)
-    if papers is not None:
+    papers = _papers(num_steps, num_full).plan(num_steps)
+    if papers.num_full == num_full:
         found["paper"] = papers
     forecasters: dict[str, StepForecaster] = {"reuse": reuse_weights, "damped": damped_weights}
     for name, forecaster in forecasters.items():
@@ -157,11 +181,10 @@ def _plans(gram_TT: torch.Tensor, made_for: CalibratedFor, num_full: int) -> dic
     return found
 
 
-def _papers_plan(num_steps: int, num_full: int) -> Plan | None:
-    """The paper's plan whose growth leaves this number of full rounds; None where there is none."""
-    return next(
-        (plan for growth in _GROWTHS if (plan := plan_rounds(num_steps, growth=growth)).num_full == num_full), None
-    )
+def _papers(num_steps: int, num_full: int) -> ForecastSettings:
+    """The paper's settings, whose growth leaves this number of full rounds or comes nearest to it."""
+    settings = [ForecastSettings(growth=growth) for growth in _GROWTHS]
+    return min(settings, key=lambda one: abs(one.plan(num_steps).num_full - num_full))
 
 
 def _step_sizes(made_for: CalibratedFor) -> list[float]:

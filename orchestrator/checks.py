@@ -1,9 +1,11 @@
 """Checks of single fields and of what belongs together, before anything is looked for or loaded."""
 
 import re
+from collections.abc import Iterator
+from typing import Protocol
 
 from orchestrator.choices import ClusterKind, Device
-from orchestrator.config import ClusterConfig, JobConfig, LaunchConfig, ModelConfig, VideoConfig
+from orchestrator.config import ClusterConfig, JobConfig, LaunchConfig, ModelConfig
 from orchestrator.devices import count_cpus, count_gpus
 from orchestrator.errors import BadInput
 from parallel.layout import Layout
@@ -33,48 +35,91 @@ def check_job(job: JobConfig) -> str:
     return job.name
 
 
-def num_tokens(video: VideoConfig) -> int:
+class Shape(Protocol):
+    """What has the shape of a video: the configuration's, or a request."""
+
+    @property
+    def height(self) -> int: ...  # noqa: D102
+    @property
+    def width(self) -> int: ...  # noqa: D102
+    @property
+    def num_frames(self) -> int: ...  # noqa: D102
+
+
+class Video(Shape, Protocol):
+    """A shape with the speed that it is shown at."""
+
+    @property
+    def fps(self) -> int: ...  # noqa: D102
+
+
+class Denoising(Protocol):
+    """Numbers of a denoising loop: the configuration's, or a request."""
+
+    @property
+    def num_steps(self) -> int: ...  # noqa: D102
+    @property
+    def guidance_scale(self) -> float: ...  # noqa: D102
+    @property
+    def flow_shift(self) -> float: ...  # noqa: D102
+
+
+def num_tokens(shape: Shape) -> int:
     """Tokens of one video: latent frames × height/16 × width/16."""
-    latent_frames = (video.num_frames - 1) // TEMPORAL_MULTIPLE + 1
-    return latent_frames * (video.height // SPATIAL_MULTIPLE) * (video.width // SPATIAL_MULTIPLE)
+    latent_frames = (shape.num_frames - 1) // TEMPORAL_MULTIPLE + 1
+    return latent_frames * (shape.height // SPATIAL_MULTIPLE) * (shape.width // SPATIAL_MULTIPLE)
 
 
-def check_video(video: VideoConfig, model: ModelConfig) -> None:
-    """Raises BadInput where the model cannot make videos of this shape."""
+def video_problems(video: Video, model: ModelConfig, *, group: str = "") -> Iterator[str]:
+    """Why the model cannot make such videos, each reason in one line; `group` stands before the fields' names."""
     for name, pixels in (("height", video.height), ("width", video.width)):
         if pixels < SPATIAL_MULTIPLE or pixels % SPATIAL_MULTIPLE:
             below = max(pixels // SPATIAL_MULTIPLE, 1) * SPATIAL_MULTIPLE
-            raise BadInput(
-                f"video.{name}={pixels} must be a positive multiple of {SPATIAL_MULTIPLE}; nearest: "
+            yield (
+                f"{group}{name}={pixels} must be a positive multiple of {SPATIAL_MULTIPLE}; nearest: "
                 f"{below} or {below + SPATIAL_MULTIPLE}"
             )
     if video.height * video.width > model.max_pixels:
-        raise BadInput(
-            f"video.height={video.height} × video.width={video.width} is more than the {model.max_pixels} pixels "
+        yield (
+            f"{group}height={video.height} × {group}width={video.width} is more than the {model.max_pixels} pixels "
             f"that {model.name} was made for (model.max_pixels)"
         )
     frames = video.num_frames
     if not 1 <= frames <= model.max_frames or frames % TEMPORAL_MULTIPLE != 1:
         below = max(min(frames, model.max_frames) - 1, 0) // TEMPORAL_MULTIPLE * TEMPORAL_MULTIPLE + 1
-        raise BadInput(
-            f"video.num_frames={frames} must be {TEMPORAL_MULTIPLE}k + 1 and at most {model.max_frames} for "
+        yield (
+            f"{group}num_frames={frames} must be {TEMPORAL_MULTIPLE}k + 1 and at most {model.max_frames} for "
             f"{model.name}; nearest: {below}"
         )
     if not 1 <= video.fps <= 240:
-        raise BadInput(f"video.fps={video.fps} must lie in 1..240")
+        yield f"{group}fps={video.fps} must lie in 1..240"
 
 
-def check_denoise(config: LaunchConfig) -> None:
-    """Raises BadInput where a number of the denoising loop is out of range."""
-    denoise = config.denoise
-    if not 1 <= denoise.num_steps <= 1000:
-        raise BadInput(f"denoise.num_steps={denoise.num_steps} must lie in 1..1000")
-    if not 0 <= denoise.guidance_scale <= 100:
-        raise BadInput(f"denoise.guidance_scale={denoise.guidance_scale} must lie in 0..100")
-    if not 0 < denoise.flow_shift <= 100:
-        raise BadInput(f"denoise.flow_shift={denoise.flow_shift} must be above 0 and at most 100")
-    if not 0 <= config.seed < 2**63:
-        raise BadInput(f"seed={config.seed} must lie in 0..2^63 - 1")
+def denoising_problems(denoising: Denoising, *, group: str = "") -> Iterator[str]:
+    """Which numbers of the denoising loop are out of range, each in one line."""
+    if not 1 <= denoising.num_steps <= 1000:
+        yield f"{group}num_steps={denoising.num_steps} must lie in 1..1000"
+    if not 0 <= denoising.guidance_scale <= 100:
+        yield f"{group}guidance_scale={denoising.guidance_scale} must lie in 0..100"
+    if not 0 < denoising.flow_shift <= 100:
+        yield f"{group}flow_shift={denoising.flow_shift} must be above 0 and at most 100"
+
+
+def seed_problems(seed: int) -> Iterator[str]:
+    """Whether no generator takes this seed."""
+    if not 0 <= seed < 2**63:
+        yield f"seed={seed} must lie in 0..2^63 - 1"
+
+
+def check_defaults(config: LaunchConfig) -> None:
+    """Raises BadInput where the configuration's own values cannot be a video."""
+    problems = [
+        *video_problems(config.video, config.model, group="video."),
+        *denoising_problems(config.denoise, group="denoise."),
+        *seed_problems(config.seed),
+    ]
+    if problems:
+        raise BadInput(problems[0])
 
 
 def check_cluster(cluster: ClusterConfig, kind: ClusterKind) -> None:

@@ -12,11 +12,15 @@ from omegaconf.errors import MissingMandatoryValue
 from rich.console import Console
 
 from orchestrator.errors import BadInput, OrchestratorError
+from orchestrator.termination import Terminated
 
 LOG_WIDTH = 200
 """Columns of what is printed where there is no terminal."""
 EXIT_FAILED = 1
 EXIT_BAD_INPUT = 2
+EXIT_SOME_FAILED = 3
+EXIT_TERMINATED = 75
+"""EX_TEMPFAIL of sysexits.h: the same command, run again, goes on."""
 EXIT_INTERRUPTED = 130
 
 C = TypeVar("C")
@@ -36,11 +40,13 @@ def run_command(work: Callable[[Console], int]) -> None:
     except OrchestratorError as error:
         print(f"error: {error}", file=sys.stderr)  # noqa: T201
         sys.exit(EXIT_FAILED)
-    except KeyboardInterrupt:
-        print("interrupted: finished videos are kept; the same command goes on", file=sys.stderr, flush=True)  # noqa: T201
+    except KeyboardInterrupt as interrupt:
+        is_terminated = isinstance(interrupt, Terminated)
+        how = "asked to end" if is_terminated else "interrupted"
+        print(f"{how}: what is done is kept; the same command goes on", file=sys.stderr, flush=True)  # noqa: T201
         # Everything is taken down by now. Python's own end would run destructors of libraries that were broken off in
         # the middle (Ray, while it starts, then crashes), and takes a second more.
-        os._exit(EXIT_INTERRUPTED)
+        os._exit(EXIT_TERMINATED if is_terminated else EXIT_INTERRUPTED)
 
 
 def compose_config(composed: DictConfig, kind: type[C]) -> C:

@@ -14,7 +14,9 @@ class JobConfig:
     name: str | None = None
     """Name of the job: the default output folder begins with it."""
     batch: str | None = None
-    """The job's own prompts, for when neither prompt nor batch is given."""
+    """The job's own manifest, for when neither prompt nor batch is given."""
+    shard: str | None = None
+    """The part of the batch that this launch renders, such as 3/16; null: all. Shards share one output folder."""
 
 
 @dataclass(kw_only=True, slots=True)
@@ -169,6 +171,30 @@ class ClusterConfig:
 
 
 @dataclass(kw_only=True, slots=True)
+class CheckpointConfig:
+    """What is kept of a video that is broken off."""
+
+    state: str = "full"
+    """full: goes on bit for bit on the same layout; latents: small, for any layout; none."""
+    every: float = 60.0
+    """Seconds between two checkpoints of a video: the work that a crash may cost a gang."""
+    grace: float = 30.0
+    """Seconds that gangs have to come to a checkpoint once the launch is asked to end."""
+
+
+@dataclass(kw_only=True, slots=True)
+class RetryConfig:
+    """What becomes of a video whose gang fails."""
+
+    max_attempts: int = 3
+    """Attempts in a row that came no further, after which it is set aside; counted across launches."""
+    backoff: float = 1.0
+    """Seconds before the second attempt; doubled for each further one."""
+    failed: bool = False
+    """Try again what earlier launches have set aside."""
+
+
+@dataclass(kw_only=True, slots=True)
 class LaunchConfig:
     """Everything that `python -m orchestrator.launch` takes."""
 
@@ -180,14 +206,16 @@ class LaunchConfig:
     decode: DecodeConfig = field(default_factory=DecodeConfig)
     parallel: ParallelConfig = field(default_factory=ParallelConfig)
     cluster: ClusterConfig = field(default_factory=ClusterConfig)
+    checkpoint: CheckpointConfig = field(default_factory=CheckpointConfig)
+    retry: RetryConfig = field(default_factory=RetryConfig)
     prompt: str | None = None
     """One prompt, taken literally whatever it holds."""
     negative_prompt: str = ""
     """What the videos should not show, taken literally."""
     batch: str | None = None
-    """A .txt file of prompts, one a line."""
+    """A manifest: .txt (a prompt a line), .csv, .jsonl or .yaml; what a row does not say is this configuration's."""
     seed: int = 0
-    """Seed of every video's noise."""
+    """Seed of a video's noise, where its row gives none."""
     output: str | None = None
     """Folder of the run; null: outputs/<job>-<hash of the batch>."""
     dry_run: bool = False

@@ -12,11 +12,11 @@ class OrchestratorError(Exception):
 
 
 class BadInput(OrchestratorError):
-    """The user's input cannot be used. The message is one line: field, value, what is allowed."""
+    """The user's input cannot be used. Each line of the message says field, value and what is allowed."""
 
-    def __init__(self, message: str) -> None:
+    def __init__(self, *lines: str) -> None:
         """Signs that cannot be printed, which a path or a prompt may hold, are written as escapes."""
-        super().__init__("".join(sign if sign.isprintable() else repr(sign)[1:-1] for sign in message))
+        super().__init__("\n".join(_printable(line) for line in lines))
 
 
 class DecodeMemoryError(OrchestratorError):
@@ -25,3 +25,7 @@ class DecodeMemoryError(OrchestratorError):
 
 class GangFailed(OrchestratorError):
     """A rank of a gang died or raised."""
+
+
+def _printable(line: str) -> str:
+    return "".join(sign if sign.isprintable() else repr(sign)[1:-1] for sign in line)

@@ -1,5 +1,6 @@
 """The layout of a gang: the one that was asked for, if it is possible, or the best for the ranks at hand."""
 
+from collections.abc import Mapping
 from pathlib import Path
 
 from orchestrator.checks import num_tokens
@@ -8,31 +9,43 @@ from orchestrator.config import LaunchConfig
 from orchestrator.devices import count_gpus
 from orchestrator.errors import BadInput
 from orchestrator.model_folder import autoencoder_config
-from parallel.layout import MAX_DEGREE, AttentionEngine, Layout, LayoutError, Problem, check_layout, choose_layout
+from orchestrator.row_requests import VideoKind
+from parallel.layout import (
+    MAX_DEGREE,
+    AttentionEngine,
+    Layout,
+    LayoutError,
+    Problem,
+    check_layout,
+    choose_layout,
+    possible_layouts,
+)
 from parallel.vae import DecodeError, check_parallel_decode
 
+Kinds = Mapping[VideoKind, str]
+"""The kinds of video in a batch, and where each stands first."""
 
-def problem_of(config: LaunchConfig) -> Problem:
-    """What a layout has to fit.
+
+def problems_of(config: LaunchConfig, kinds: Kinds) -> tuple[Problem, ...]:
+    """What a layout has to fit, each once.
 
     Raises:
         BadInput: there is no such attention engine.
     """
-    return Problem(
-        num_heads=config.model.num_attention_heads,
-        num_tokens=num_tokens(config.video),
-        is_guided=config.denoise.guidance_scale > 1,
-        engine=choose(AttentionEngine, config.parallel.engine, "parallel.engine"),
-    )
+    return tuple(_first_kinds(config, kinds))
 
 
-def layout_of(config: LaunchConfig, kind: ClusterKind, device: Device, torchrun_world_size: int) -> Layout:
+def layout_of(
+    config: LaunchConfig, kinds: Kinds, kind: ClusterKind, device: Device, torchrun_world_size: int
+) -> Layout:
     """The layout whose degrees were given, or else the best one of the ranks at hand.
 
     Raises:
-        BadInput: it is impossible; the line says why, and which are possible.
+        BadInput: it is impossible for some video of the batch; the line says where that is, why, and which layouts
+            are possible.
     """
-    problem, parallel = problem_of(config), config.parallel
+    first_kinds, parallel = _first_kinds(config, kinds), config.parallel
+    where = {problem: _where(kinds, one) for problem, one in first_kinds.items()}
     degrees = {"cfg": parallel.cfg, "ring": parallel.ring, "ulysses": parallel.ulysses}
     given = {name: degree for name, degree in degrees.items() if degree is not None}
     if parallel.ranks is not None and not 1 <= parallel.ranks <= MAX_DEGREE:
@@ -40,11 +53,10 @@ def layout_of(config: LaunchConfig, kind: ClusterKind, device: Device, torchrun_
     try:
         if given:
             layout = Layout(**given)
-            _check_given(layout, given, problem)
+            _check_given(layout, given, where)
         else:
-            layout = choose_layout(
-                parallel.ranks or _ranks_at_hand(config, kind, device, torchrun_world_size), problem
-            )
+            ranks = parallel.ranks or _ranks_at_hand(config, kind, device, torchrun_world_size)
+            layout = _choose_for_all(ranks, where)
     except LayoutError as error:
         raise BadInput(str(error)) from error
     if parallel.ranks not in (None, layout.world_size):
@@ -58,11 +70,59 @@ def layout_of(config: LaunchConfig, kind: ClusterKind, device: Device, torchrun_
     return layout
 
 
-def _check_given(layout: Layout, given: dict[str, int], problem: Problem) -> None:
-    try:
-        check_layout(layout, problem)
-    except LayoutError as error:
-        raise BadInput(f"{_fields(given)}: {error}") from error
+def _first_kinds(config: LaunchConfig, kinds: Kinds) -> dict[Problem, VideoKind]:
+    """What a layout has to fit, and the first kind of video that asks for it."""
+    engine = choose(AttentionEngine, config.parallel.engine, "parallel.engine")
+    first: dict[Problem, VideoKind] = {}
+    for kind in kinds:
+        problem = Problem(
+            num_heads=config.model.num_attention_heads,
+            num_tokens=num_tokens(kind),
+            is_guided=kind.is_guided,
+            engine=engine,
+        )
+        first.setdefault(problem, kind)
+    return first
+
+
+def _where(kinds: Kinds, kind: VideoKind) -> str:
+    """Where such a video stands first, to end a line with; nothing for a batch of one kind."""
+    if len(kinds) == 1:
+        return ""
+    guided = "with" if kind.is_guided else "without"
+    return f" ({kinds[kind]}: {kind.height}x{kind.width}, {kind.num_frames} frames, {guided} guidance)"
+
+
+def _check_given(layout: Layout, given: dict[str, int], where: Mapping[Problem, str]) -> None:
+    for problem, place in where.items():
+        try:
+            check_layout(layout, problem)
+        except LayoutError as error:
+            raise BadInput(f"{_fields(given)}: {error}{place}") from error
+
+
+def _choose_for_all(num_ranks: int, where: Mapping[Problem, str]) -> Layout:
+    """The layout that every problem can have and that is the best for the largest of them.
+
+    Raises:
+        BadInput: there is none; the line names the first video that excludes what those before it leave.
+    """
+    common: list[Layout] = []
+    for problem, place in where.items():
+        try:
+            choose_layout(num_ranks, problem)
+        except LayoutError as error:
+            raise BadInput(f"{error}{place}") from error
+        fitting = possible_layouts(num_ranks, problem)
+        left = [layout for layout in common or fitting if layout in fitting]
+        if not left:
+            raise BadInput(
+                f"no layout of {num_ranks} ranks fits all videos of the batch: those that fit the first ones "
+                f"({', '.join(map(str, common))}) do not fit this one{place}; part the manifest or set parallel.ranks"
+            )
+        common = left
+    largest = max(where, key=lambda problem: problem.num_tokens)
+    return next(layout for layout in possible_layouts(num_ranks, largest) if layout in common)
 
 
 def _fields(given: dict[str, int]) -> str:
@@ -78,23 +138,25 @@ def _ranks_at_hand(config: LaunchConfig, kind: ClusterKind, device: Device, torc
     return max(count_gpus() // config.cluster.num_gangs, 1)
 
 
-def decodes_in_parallel(config: LaunchConfig, layout: Layout, model_folder: Path) -> bool:
+def decodes_in_parallel(config: LaunchConfig, kinds: Kinds, layout: Layout, model_folder: Path) -> bool:
     """Whether all ranks of the gang decode together.
 
     Raises:
-        BadInput: it is asked for and cannot be.
+        BadInput: it is asked for and cannot be for some video of the batch.
     """
     if not config.decode.parallel or layout.world_size == 1:
         return False
-    if config.decode.tiling:
-        raise BadInput("decode.parallel and decode.tiling are both true: choose one of them")
     autoencoder = autoencoder_config(model_folder)
-    try:
-        check_parallel_decode(
-            latent_rows=config.video.height // autoencoder.get("scale_factor_spatial", 8),
-            num_ranks=layout.world_size,
-            patch_size=autoencoder.get("patch_size"),
-        )
-    except DecodeError as error:
-        raise BadInput(f"decode.parallel=true is impossible here: {error}") from error
+    for kind in kinds:
+        place = _where(kinds, kind)
+        if kind.decode_tiling:
+            raise BadInput(f"decode.parallel and decode.tiling are both true: choose one of them{place}")
+        try:
+            check_parallel_decode(
+                latent_rows=kind.height // autoencoder.get("scale_factor_spatial", 8),
+                num_ranks=layout.world_size,
+                patch_size=autoencoder.get("patch_size"),
+            )
+        except DecodeError as error:
+            raise BadInput(f"decode.parallel=true is impossible here: {error}{place}") from error
     return True

@@ -1,6 +1,7 @@
 """The main command: `python -m orchestrator.launch +job=NAME [overrides]`.
 
-Exit status: 0 done, 1 failed, 2 bad input, 130 interrupted.
+Exit status: 0 done, 1 failed, 2 bad input, 3 some videos were set aside as failed, 75 asked to end by a signal and
+130 interrupted from the keyboard: after the last two the same command goes on.
 """
 
 import logging
@@ -12,7 +13,7 @@ from hydra.core.config_store import ConfigStore
 from omegaconf import DictConfig
 from rich.console import Console
 
-from orchestrator.command import compose_config, run_command
+from orchestrator.command import EXIT_SOME_FAILED, compose_config, run_command
 from orchestrator.config import LaunchConfig
 from orchestrator.literal_arguments import protect, register
 from orchestrator.termination import terminated_like_interrupted
@@ -52,12 +53,13 @@ def _launch(composed: DictConfig, console: Console) -> int:
     from orchestrator.run import run_plan  # noqa: PLC0415
 
     with terminated_like_interrupted():
-        run_plan(plan, console=console, is_first_rank=rank == 0)
+        outcome = run_plan(plan, console=console, is_first_rank=rank == 0)
     if rank == 0:
-        from orchestrator.summary import print_summary  # noqa: PLC0415
+        from orchestrator.summary import print_failures, print_summary  # noqa: PLC0415
 
         print_summary(console, plan.requests, plan.run_folder, monotonic() - begin)
-    return 0
+        print_failures(console, plan.entries, outcome.failed)
+    return EXIT_SOME_FAILED if outcome.failed else 0
 
 
 if __name__ == "__main__":

@@ -1,22 +1,25 @@
 """From the configuration to what will be done: every check that can be made before anything is loaded."""
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from orchestrator.artifacts import RunFolder
-from orchestrator.checks import check_cluster, check_denoise, check_job, check_room, check_video
+from orchestrator.batch import BatchEntry, Shard, name_entries, parse_shard, part_of
+from orchestrator.checks import check_cluster, check_defaults, check_job, check_room
 from orchestrator.choices import ClusterKind, Device, DType, choose, choose_or_auto
 from orchestrator.config import ClusterConfig, LaunchConfig, ModelConfig
 from orchestrator.devices import count_gpus
 from orchestrator.errors import BadInput
 from orchestrator.forecast_choice import check_calibration, check_plan, forecast_settings, made_for
-from orchestrator.gang_layout import decodes_in_parallel, layout_of, problem_of
+from orchestrator.gang_layout import decodes_in_parallel, layout_of, problems_of
+from orchestrator.manifest import open_manifest
 from orchestrator.model_folder import find_model, model_fingerprint, transformer_heads
-from orchestrator.prompts import read_prompts
-from orchestrator.request import Request, content_hash, video_id
-from parallel.layout import Layout, Problem
-from spectrum import ForecastSettings
+from orchestrator.policy import Policy
+from orchestrator.policy_choice import policy_of
+from orchestrator.request import Request, content_hash
+from orchestrator.row_requests import Drafts, read_drafts
+from parallel.layout import AttentionEngine, Layout, Problem, splits_evenly
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -49,17 +52,36 @@ class LaunchPlan:
     """Everything that a launch does, checked."""
 
     job_name: str
-    requests: dict[str, Request]
-    """By video id, in the order of the batch."""
+    shard: Shard
+    """The part of the batch that this launch takes."""
+    entries: dict[str, BatchEntry]
+    """The shard's videos by video id: the most urgent first, otherwise in the batch's order."""
     model: ModelSpec
     layout: Layout
-    problem: Problem
-    """What the layout was chosen for."""
+    problems: tuple[Problem, ...]
+    """What the layout fits: the shapes of the whole batch."""
     shard_blocks: bool
     decode_parallel: bool
     cluster: ClusterSpec
     run_folder: RunFolder
+    policy: Policy
+    """How failures are met, and when checkpoints are written."""
     dry_run: bool
+
+    @property
+    def requests(self) -> dict[str, Request]:
+        """The requests of `entries`."""
+        return {video_id: entry.request for video_id, entry in self.entries.items()}
+
+    @property
+    def engine(self) -> AttentionEngine:
+        """Whose code computes self-attention."""
+        return self.problems[0].engine
+
+    @property
+    def is_uneven(self) -> bool:
+        """Whether some video's tokens do not divide by the slices."""
+        return not all(splits_evenly(self.layout, problem) for problem in self.problems)
 
 
 def plan_launch(config: LaunchConfig, *, torchrun_world_size: int = 1) -> LaunchPlan:
@@ -70,35 +92,32 @@ def plan_launch(config: LaunchConfig, *, torchrun_world_size: int = 1) -> Launch
         torchrun_world_size: ranks that torchrun has started; 1 in a plain process.
 
     Raises:
-        BadInput: the first thing that cannot be done, in one line that names field, value and what is allowed.
+        BadInput: the first thing that cannot be done, in one line that names field, value and what is allowed; of a
+            manifest all things, a line for each.
     """
     job_name = check_job(config.job)
-    prompts = read_prompts(prompt=config.prompt, batch=config.batch, job_batch=config.job.batch)
-    check_video(config.video, config.model)
-    check_denoise(config)
-    forecast = forecast_settings(config.forecast, flow_shift=config.denoise.flow_shift)
-    check_plan(forecast, config.denoise.num_steps)
+    shard = parse_shard(config.job.shard)
+    manifest = open_manifest(prompt=config.prompt, batch=config.batch, job_batch=config.job.batch)
+    check_defaults(config)
+    check_plan(forecast_settings(config.forecast, flow_shift=config.denoise.flow_shift), config.denoise.num_steps)
+    drafts = read_drafts(manifest, config)
     kind = choose(ClusterKind, config.cluster.kind, "cluster.kind")
     device = _device(config.cluster, kind, config.model)
     check_cluster(config.cluster, kind)
     model = _model_spec(config.model, device)
-    if not config.forecast.anywhere:
-        check_calibration(forecast, made_for(config, model.folder, model.fingerprint))
-    layout = layout_of(config, kind, device, torchrun_world_size)
+    _check_calibrations(config, drafts, model)
+    layout = layout_of(config, drafts.kinds, kind, device, torchrun_world_size)
     check_room(config.cluster, kind, device, layout)
-    requests = {}
-    for prompt in prompts:
-        request = _request(config, forecast, prompt)
-        name = video_id(request, model_fingerprint=model.fingerprint, dtype=model.dtype)
-        requests[name] = request
+    entries = name_entries(drafts.drafts, model_fingerprint=model.fingerprint, dtype=model.dtype)
     return LaunchPlan(
         job_name=job_name,
-        requests=requests,
+        shard=shard,
+        entries=part_of(entries, shard),
         model=model,
         layout=layout,
-        problem=problem_of(config),
+        problems=problems_of(config, drafts.kinds),
         shard_blocks=config.parallel.shard_blocks and layout.world_size > 1,
-        decode_parallel=decodes_in_parallel(config, layout, model.folder),
+        decode_parallel=decodes_in_parallel(config, drafts.kinds, layout, model.folder),
         cluster=ClusterSpec(
             kind=kind,
             address=config.cluster.address,
@@ -107,26 +126,28 @@ def plan_launch(config: LaunchConfig, *, torchrun_world_size: int = 1) -> Launch
             cpus_per_rank=config.cluster.cpus_per_rank,
             object_store_mb=config.cluster.object_store_mb,
         ),
-        run_folder=_run_folder(config, job_name, requests),
+        run_folder=_run_folder(config, job_name, entries),
+        policy=policy_of(config),
         dry_run=config.dry_run,
     )
 
 
-def _request(config: LaunchConfig, forecast: ForecastSettings, prompt: str) -> Request:
-    return Request(
-        prompt=prompt,
-        negative_prompt=config.negative_prompt,
-        seed=config.seed,
-        height=config.video.height,
-        width=config.video.width,
-        num_frames=config.video.num_frames,
-        fps=config.video.fps,
-        num_steps=config.denoise.num_steps,
-        guidance_scale=config.denoise.guidance_scale,
-        flow_shift=config.denoise.flow_shift,
-        forecast=forecast,
-        decode_tiling=config.decode.tiling,
-    )
+def _check_calibrations(config: LaunchConfig, drafts: Drafts, model: ModelSpec) -> None:
+    """Raises BadInput where a calibration was made for something else than the videos that it is used for."""
+    launched = made_for(config, model.folder, model.fingerprint)
+    for video, where in drafts.calibrated.items():
+        try:
+            check_calibration(
+                video.forecast,
+                replace(
+                    launched,
+                    num_steps=video.num_steps,
+                    flow_shift=video.flow_shift,
+                    guidance_scale=video.guidance_scale,
+                ),
+            )
+        except BadInput as error:
+            raise BadInput(f"{where}: {error}" if where else str(error)) from error
 
 
 def _device(cluster: ClusterConfig, kind: ClusterKind, model: ModelConfig) -> Device:
@@ -173,7 +194,8 @@ def _text_device(config: ModelConfig, device: Device) -> Device:
     return chosen
 
 
-def _run_folder(config: LaunchConfig, job_name: str, requests: Iterable[str]) -> RunFolder:
+def _run_folder(config: LaunchConfig, job_name: str, video_ids: Iterable[str]) -> RunFolder:
+    """Named after the whole batch, so that its shards share it."""
     if config.output is not None:
         if not config.output.strip():
             raise BadInput(f"output={config.output!r} is empty: give a folder")
@@ -182,7 +204,7 @@ def _run_folder(config: LaunchConfig, job_name: str, requests: Iterable[str]) ->
         except RuntimeError as error:
             raise BadInput(f"output={config.output} names the home folder of a user who is not there") from error
     else:
-        root = Path("outputs") / f"{job_name}-{content_hash(list(requests))[:8]}"
+        root = Path("outputs") / f"{job_name}-{content_hash(list(video_ids))[:8]}"
     folder = RunFolder(root.absolute())
     folder.check_writable()
     return folder

@@ -10,7 +10,6 @@ from orchestrator.launch_plan import LaunchPlan
 from orchestrator.pool import Command, Event, GangLost, GangReady, Reply, run_command
 from orchestrator.rank import RankSpec
 from orchestrator.worker import Worker
-from parallel.layout import splits_evenly
 from parallel.process_group import leave_group, torchrun_ranks
 
 GANG_NAME = "gang 0"
@@ -26,8 +25,8 @@ class LocalPool:
             RankSpec(
                 rank=rank,
                 layout=plan.layout,
-                engine=plan.problem.engine,
-                uneven=not splits_evenly(plan.layout, plan.problem),
+                engine=plan.engine,
+                uneven=plan.is_uneven,
                 shard_blocks=plan.shard_blocks,
                 decode_parallel=plan.decode_parallel,
                 embeddings=plan.run_folder.embeddings,
@@ -40,7 +39,7 @@ class LocalPool:
         if self._world_size > 1:
             self._worker.join_torchrun()
         self._worker.load()
-        self._events: deque[Event] = deque([GangReady(gang=GANG_NAME, node=platform.node())])
+        self._events: deque[Event] = deque([GangReady(gang=GANG_NAME, nodes=(platform.node(),))])
 
     @property
     def gangs(self) -> Sequence[str]:
@@ -62,12 +61,16 @@ class LocalPool:
             self._worker.forget()
             cause = f"{type(error).__name__}: {error}".strip().splitlines()[0]
             self._events.append(GangLost(gang=gang, cause=cause, details=traceback.format_exc()))
-            self._events.append(GangReady(gang=gang, node=platform.node()))
+            self._events.append(GangReady(gang=gang, nodes=(platform.node(),)))
 
     def next_event(self, timeout: float) -> Event | None:
         """The oldest event; there is nothing to wait for."""
         del timeout
         return self._events.popleft() if self._events else None
+
+    def agree(self, flag: bool) -> bool:
+        """Whether any rank says so: torchrun's ranks schedule each for itself, and must do the same."""
+        return self._worker.agree(flag)
 
     def close(self) -> None:
         """Leave the process group."""

@@ -1,28 +1,50 @@
 """What a launch is about to do, in a few lines."""
 
+from collections.abc import Iterable
+
 from rich.console import Console
 from rich.markup import escape
 
 from orchestrator.launch_plan import LaunchPlan
+from orchestrator.request import Request
 from parallel.layout import explain
+
+_MOST_KINDS_SHOWN = 4
 
 
 def print_overview(console: Console, plan: LaunchPlan) -> None:
     """Print the batch, the model, the plan of rounds, the gangs and the output folder."""
-    request = next(iter(plan.requests.values()))
-    rounds = request.forecast.plan(request.num_steps)
-    done = sum(plan.run_folder.video(video_id).is_done for video_id in plan.requests)
+    requests = [entry.request for entry in plan.entries.values()]
+    done = sum(plan.run_folder.video(video_id).is_done for video_id in plan.entries)
+    part = "" if plan.shard.count == 1 else f" (shard {plan.shard.index} of {plan.shard.count})"
     gangs = f"{plan.cluster.num_gangs} gang{'s' if plan.cluster.num_gangs > 1 else ''}"
+    largest = max(plan.problems, key=lambda problem: problem.num_tokens)
     lines = {
-        "batch": f"{len(plan.requests)} videos, {done} of them done",
-        "video": f"{request.width}×{request.height}, {request.num_frames} frames at {request.fps}/s",
+        "batch": f"{len(requests)} videos{part}, {done} of them done",
+        "video": _kinds(f"{one.width}×{one.height}, {one.num_frames} frames at {one.fps}/s" for one in requests),
         "model": f"{plan.model.name} ({plan.model.dtype.value}) from {plan.model.folder}",
-        "rounds": f"{rounds.num_full} full of {len(rounds)} ({request.forecast.method.value}): "
-        f"{' '.join(map(str, rounds.full_steps))}",
+        "rounds": _kinds(map(_rounds, _one_of_each_plan(requests))),
         "gangs": f"{gangs} of {plan.layout.world_size} ranks ({plan.layout}) on {plan.cluster.device.value}, "
         f"cluster {plan.cluster.kind.value}",
-        "layout": f"{plan.layout}: {explain(plan.layout, plan.problem)}",
+        "layout": f"{plan.layout}: {explain(plan.layout, largest)}",
         "output": str(plan.run_folder.root),
     }
     for name, text in lines.items():
         console.print(f"[bold]{name:<7}[/bold] {escape(text)}", highlight=False, soft_wrap=True, emoji=False)
+
+
+def _one_of_each_plan(requests: Iterable[Request]) -> Iterable[Request]:
+    return {(one.forecast, one.num_steps): one for one in requests}.values()
+
+
+def _rounds(request: Request) -> str:
+    plan = request.forecast.plan(request.num_steps)
+    full_steps = " ".join(map(str, plan.full_steps))
+    return f"{plan.num_full} full of {len(plan)} ({request.forecast.method.value}): {full_steps}"
+
+
+def _kinds(descriptions: Iterable[str]) -> str:
+    """Each once, as far as there is room."""
+    kinds = list(dict.fromkeys(descriptions))
+    more = len(kinds) - _MOST_KINDS_SHOWN
+    return "; ".join(kinds[:_MOST_KINDS_SHOWN]) + (f"; and {more} more" if more > 0 else "") or "none"

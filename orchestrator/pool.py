@@ -31,8 +31,8 @@ class GangReady:
     """A gang holds the model and waits for commands: at first, or after it was rebuilt."""
 
     gang: str
-    node: str
-    """Where its first rank is."""
+    nodes: tuple[str, ...]
+    """Names of the machines that its ranks are on."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -63,6 +63,10 @@ class Pool(Protocol):
 
     def next_event(self, timeout: float) -> Event | None:
         """Wait until something happens to some gang; None if nothing does within `timeout` seconds."""
+        ...
+
+    def agree(self, flag: bool) -> bool:
+        """Whether any process that schedules this pool says so; there is one but under torchrun."""
         ...
 
     def close(self) -> None:

@@ -1,100 +1,25 @@
 """What a person sees while a batch renders: live lines on a terminal, plain log lines elsewhere."""
 
 import logging
-from dataclasses import dataclass
+from collections.abc import Sequence
 from time import monotonic
-from typing import Protocol
 
 from rich.columns import Columns
 from rich.console import Console, Group, RenderableType
 from rich.live import Live
+from rich.markup import escape
 from rich.progress_bar import ProgressBar
 from rich.spinner import Spinner
 from rich.table import Table
 from rich.text import Text
 
 from orchestrator.artifacts import VideoFolder
+from orchestrator.durations import format_seconds
 from orchestrator.eta import Eta
 from orchestrator.reports import Stage
-from spectrum import Round
+from orchestrator.view import GangProgress, View
 
 log = logging.getLogger("orchestrator")
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class GangProgress:
-    """What a gang is doing."""
-
-    video_id: str
-    prompt: str
-    stage: Stage
-    num_steps: int
-    step: int = 0
-    """The segment's first step (denoise)."""
-    segment_end: int = 0
-    """The step after the segment's last (denoise)."""
-    round: Round | None = None
-    """The round that the segment begins with (denoise)."""
-    fraction_done: float = 0.0
-    """Share of the video's full rounds that are done, which is most of its time."""
-
-    def describe(self) -> str:
-        """One line, such as "denoise  step 25/50  full + 5 forecast"."""
-        if self.stage is not Stage.DENOISE:
-            return f"{self.stage.value}  step {self.step}/{self.num_steps}"
-        num_forecast = self.segment_end - self.step - 1
-        forecasts = f" + {num_forecast} {Round.FORECAST.value}" if num_forecast else ""
-        return f"{self.stage.value}  step {self.step}/{self.num_steps}  {Round.FULL.value}{forecasts}"
-
-
-class View(Protocol):
-    """Is told of all that happens in a batch."""
-
-    def starting(self, what: str) -> None:
-        """Something is under way that comes before the batch and takes seconds."""
-        ...
-
-    def batch_begins(self, *, total: int, done: int) -> None:
-        """The gangs are ready; `done` of `total` videos were finished by an earlier launch."""
-        ...
-
-    def gang_at(self, gang: str, progress: GangProgress) -> None:
-        """A gang begins something."""
-        ...
-
-    def gang_idle(self, gang: str) -> None:
-        """A gang has nothing left to do."""
-        ...
-
-    def video_done(self, gang: str, video_id: str, folder: VideoFolder) -> None:
-        """A video is published."""
-        ...
-
-    def close(self) -> None:
-        """The batch is over, or broken off."""
-        ...
-
-
-class Silent:
-    """Shows nothing: for ranks other than 0 under torchrun, and for tests."""
-
-    def starting(self, what: str) -> None:
-        """Nothing."""
-
-    def batch_begins(self, *, total: int, done: int) -> None:
-        """Nothing."""
-
-    def gang_at(self, gang: str, progress: GangProgress) -> None:
-        """Nothing."""
-
-    def gang_idle(self, gang: str) -> None:
-        """Nothing."""
-
-    def video_done(self, gang: str, video_id: str, folder: VideoFolder) -> None:
-        """Nothing."""
-
-    def close(self) -> None:
-        """Nothing."""
 
 
 class _Batch:
@@ -154,9 +79,23 @@ class LogLines:
             self._shown[gang] = news
             log.info("%s  %s  %s  %s", gang, progress.video_id, progress.describe(), self._batch.remaining())
 
+    def gang_ready(self, gang: str, nodes: Sequence[str]) -> None:
+        """Say so, with its machines."""
+        log.info("%s  ready on %s", gang, ", ".join(nodes))
+
+    def gang_lost(self, gang: str, cause: str) -> None:
+        """Say why."""
+        self._batch.gang_idle(gang)
+        self._shown.pop(gang, None)
+        log.warning("%s  lost: %s; it is being rebuilt", gang, cause)
+
     def gang_idle(self, gang: str) -> None:
         """Note it."""
         self._batch.gang_idle(gang)
+
+    def video_failed(self, video_id: str, cause: str) -> None:
+        """Say why."""
+        log.error("%s  set aside: %s", video_id, cause)
 
     def video_done(self, gang: str, video_id: str, folder: VideoFolder) -> None:
         """Say where it is."""
@@ -196,10 +135,26 @@ class LiveLines:
         self._idle.discard(gang)
         self._batch.gang_at(gang, progress)
 
+    def gang_ready(self, gang: str, nodes: Sequence[str]) -> None:
+        """Show it in the gang's line."""
+        self._idle.add(gang)
+
+    def gang_lost(self, gang: str, cause: str) -> None:
+        """Print why, above the lines."""
+        self._batch.gang_idle(gang)
+        self._idle.discard(gang)
+        self._live.console.print(
+            f"{gang} lost: {escape(cause)}; it is being rebuilt", style="yellow", highlight=False
+        )
+
     def gang_idle(self, gang: str) -> None:
         """Show it in the gang's line."""
         self._batch.gang_idle(gang)
         self._idle.add(gang)
+
+    def video_failed(self, video_id: str, cause: str) -> None:
+        """Print why, above the lines."""
+        self._live.console.print(f"{video_id} set aside: {escape(cause)}", style="red", highlight=False)
 
     def video_done(self, gang: str, video_id: str, folder: VideoFolder) -> None:
         """Count it."""
@@ -238,12 +193,3 @@ class LiveLines:
 def make_view(num_gangs: int, console: Console) -> View:
     """Live lines on a terminal, log lines elsewhere."""
     return LiveLines(num_gangs, console) if console.is_terminal else LogLines(num_gangs)
-
-
-def format_seconds(seconds: float) -> str:
-    """Such as 4.2 s, 3:07 or 2:15:00."""
-    if seconds < 60:
-        return f"{seconds:.1f} s"
-    minutes, rest = divmod(round(seconds), 60)
-    hours, minutes = divmod(minutes, 60)
-    return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"

@@ -14,7 +14,6 @@ from orchestrator.choices import ClusterKind, Device
 from orchestrator.launch_plan import LaunchPlan
 from orchestrator.pool import Command
 from orchestrator.rank import RankActor, RankSpec
-from parallel.layout import splits_evenly
 
 HEALTH = "health"
 """Concurrency group in which a rank answers that it is alive, whatever else it does."""
@@ -40,7 +39,7 @@ class RayGang:
     actors: list[Any] = field(default_factory=list)
     """Actor handles, by rank."""
     nodes: list[str] = field(default_factory=list)
-    """Address of each rank's node."""
+    """Name of each rank's machine."""
     pending: dict[Any, int] = field(default_factory=dict)
     """Rank by the reference of its unfinished call."""
     answers: dict[int, Any] = field(default_factory=dict)
@@ -145,9 +144,11 @@ def begin_gang(name: str, plan: LaunchPlan) -> RayGang:
 def _build(gang: RayGang, plan: LaunchPlan) -> Iterator[None]:
     """One step whenever the calls of the last one are answered: actors, process group, model."""
     cluster, layout = plan.cluster, plan.layout
-    gang.nodes = _addresses(gang, layout.world_size)
+    machines = _machines(gang, layout.world_size)
+    gang.nodes = [machine["NodeManagerHostname"] for machine in machines]
     # A rank that restarts alone is useless to its gang: the gang is rebuilt whole.
-    actor_class = ray.remote(max_restarts=0, max_task_retries=0, concurrency_groups={HEALTH: 1})(RankActor)
+    options: dict[str, Any] = {"max_restarts": 0, "max_task_retries": 0, "concurrency_groups": {HEALTH: 1}}
+    actor_class: Any = ray.remote(**options)(RankActor)
     gang.actors = [
         actor_class.options(
             num_cpus=cluster.cpus_per_rank,
@@ -157,8 +158,8 @@ def _build(gang: RayGang, plan: LaunchPlan) -> Iterator[None]:
             RankSpec(
                 rank=rank,
                 layout=layout,
-                engine=plan.problem.engine,
-                uneven=not splits_evenly(plan.layout, plan.problem),
+                engine=plan.engine,
+                uneven=plan.is_uneven,
                 shard_blocks=plan.shard_blocks,
                 decode_parallel=plan.decode_parallel,
                 embeddings=plan.run_folder.embeddings,
@@ -172,7 +173,7 @@ def _build(gang: RayGang, plan: LaunchPlan) -> Iterator[None]:
     ]
     if layout.world_size > 1:
         is_local = plan.cluster.kind is ClusterKind.LOCAL
-        addresses = ["127.0.0.1"] * layout.world_size if is_local else gang.nodes
+        addresses = ["127.0.0.1" if is_local else machine["NodeManagerAddress"] for machine in machines]
         # A store that rank 0 opens on a free port, through which the ranks find each other.
         gang.pending = {gang.actors[0].do.remote(Command("open_store", (addresses[0],))): 0}
         yield
@@ -186,9 +187,9 @@ def _build(gang: RayGang, plan: LaunchPlan) -> Iterator[None]:
     yield
 
 
-def _addresses(gang: RayGang, world_size: int) -> list[str]:
-    """Each rank's node address."""
-    nodes = {node["NodeID"]: node["NodeManagerAddress"] for node in ray.nodes()}
+def _machines(gang: RayGang, world_size: int) -> list[dict[str, Any]]:
+    """What Ray knows of each rank's node."""
+    nodes = {node["NodeID"]: node for node in ray.nodes()}
     placed = placement_group_table(gang.placement)["bundles_to_node_id"]
     return [nodes[placed[rank]] for rank in range(world_size)]
 

@@ -2,7 +2,8 @@
 
 import hashlib
 import json
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
+from functools import lru_cache
 from typing import Any
 
 from spectrum import ForecastSettings
@@ -41,11 +42,33 @@ class Request:
 
 
 def video_id(request: Request, *, model_fingerprint: str, dtype: str) -> str:
-    """A content hash of the request and the model: the same request always has the same id."""
-    return content_hash({"request": request.as_json(), "model": model_fingerprint, "dtype": dtype})[:VIDEO_ID_LENGTH]
+    """A content hash of the request and the model: the same request always has the same id.
+
+    It is the hash of `{"dtype": …, "model": …, "request": request.as_json()}`, put together from its parts.
+    """
+    encode = _CANONICAL.encode
+    values = ",".join(
+        f"{encode(name)}:{_forecast_text(request.forecast) if name == 'forecast' else encode(getattr(request, name))}"
+        for name in _FIELDS
+    )
+    text = f'{{"dtype":{encode(dtype)},"model":{encode(model_fingerprint)},"request":{{{values}}}}}'
+    return _sha256(text)[:VIDEO_ID_LENGTH]
+
+
+@lru_cache(maxsize=1024)
+def _forecast_text(forecast: ForecastSettings) -> str:
+    """Once for all requests that share their settings: with a calibration it is most of what is hashed."""
+    return _CANONICAL.encode(asdict(forecast))
 
 
 def content_hash(value: object) -> str:
     """sha256, in hexadecimal, of a value's canonical JSON."""
-    text = json.dumps(value, sort_keys=True, ensure_ascii=True, separators=(",", ":"))
+    return _sha256(_CANONICAL.encode(value))
+
+
+def _sha256(text: str) -> str:
     return hashlib.sha256(text.encode()).hexdigest()
+
+
+_CANONICAL = json.JSONEncoder(sort_keys=True, ensure_ascii=True, separators=(",", ":"))
+_FIELDS = sorted(field.name for field in fields(Request))

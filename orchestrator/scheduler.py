@@ -1,29 +1,34 @@
 """Hand the videos of a batch to gangs, segment by segment, until all are rendered or set aside."""
 
 import logging
-from collections.abc import Callable, Hashable, Mapping, Sequence
+from collections import deque
+from collections.abc import Callable, Hashable, Mapping
 from dataclasses import dataclass, field
 from heapq import heappop, heappush
 from time import monotonic
 
 from orchestrator.artifacts import RunFolder
-from orchestrator.attempts import forget_failures, note_failure, read_attempts, set_aside
+from orchestrator.attempts import forget_failures, note_failure, set_aside
 from orchestrator.checkpoint_store import generations
 from orchestrator.errors import GangFailed
 from orchestrator.policy import Policy, Stop
 from orchestrator.pool import Command, GangLost, GangReady, Pool, Reply
-from orchestrator.progress import View
 from orchestrator.queue import VideoQueue, Waiting
 from orchestrator.request import Request
-from orchestrator.script import Ending, Script, render_script
+from orchestrator.script import Ending, Script, encode_ahead, render_script
 from orchestrator.sidecar import Provenance
+from orchestrator.view import View
 
 log = logging.getLogger("orchestrator")
 
 TICK_SECONDS = 0.5
 """How long an event is waited for before stops and retries are looked at again."""
+TEXTS_AHEAD = 512
+"""Texts that a gang encodes at once."""
 READY_SECONDS = 300.0
 """How long no gang at all may be ready before the launch gives up."""
+MOST_FAILED_BUILDS = 3
+"""Failures in a row to build any gang, after which the launch gives up."""
 HANG_FACTOR = 10.0
 HANG_SECONDS = 60.0
 """A segment hangs if it takes ten times as long as the slowest of its shape, and longer than a minute."""
@@ -80,9 +85,11 @@ class Scheduler:
         self._idle: dict[str, Hashable | None] = {}
         self._busy: dict[str, _Task] = {}
         self._slowest: dict[Hashable, float] = {}
-        self._texts: list[str] = []
+        self._texts: deque[str] = deque()
+        self._encoded: set[str] = set()
         self._without_gang_since: float | None = clock()
         self._stopping_since: float | None = None
+        self._failed_builds = 0
 
     def run(self) -> Outcome:
         """Render until nothing is left to do, or to stop for.
@@ -98,9 +105,10 @@ class Scheduler:
                 case Reply():
                     self._take_reply(event)
                 case GangReady():
+                    self._failed_builds = 0
                     self._without_gang_since = None
                     self._idle[event.gang] = None
-                    self._view.gang_ready(event.gang, event.node)
+                    self._view.gang_ready(event.gang, event.nodes)
                 case GangLost():
                     self._take_loss(event)
                 case None:
@@ -121,8 +129,7 @@ class Scheduler:
                 self._outcome.failed[video_id] = "set aside by an earlier launch; retry.failed=true tries it again"
                 continue
             self._enqueue(video_id)
-        waiting = [one for one in self._requests.values()]
-        self._texts = list(
+        self._texts = deque(
             dict.fromkeys(
                 text
                 for video_id, one in self._requests.items()
@@ -130,10 +137,16 @@ class Scheduler:
                 for text in (one.prompt, one.negative_prompt)
             )
         )
-        self._view.batch_begins(total=len(waiting), done=done)
+        self._view.batch_begins(total=len(self._requests), done=done)
+
+    def _is_stopping(self) -> bool:
+        """Whether the launch was asked to stop: the same on all ranks of torchrun, each of which schedules."""
+        if self._pool.agree(self._stop.is_requested):
+            self._stop.reason = self._stop.reason or "another rank"
+        return self._stop.is_requested
 
     def _is_going_on(self) -> bool:
-        if self._stop.is_requested:
+        if self._is_stopping():
             self._stopping_since = self._stopping_since or self._clock()
             self._outcome.is_stopped = True
             overdue = self._clock() - self._stopping_since > self._policy.grace_seconds
@@ -146,7 +159,7 @@ class Scheduler:
         """Give every idle gang the next video."""
         while self._later and self._later[0][0] <= self._clock():
             self._enqueue(heappop(self._later)[1])
-        if self._stop.is_requested:
+        if self._is_stopping():
             return
         for gang in list(self._idle):
             if not self._queue:
@@ -163,14 +176,30 @@ class Scheduler:
             self._provenance,
             self._policy,
             now=self._clock,
-            is_stopping=lambda: self._stop.is_requested,
+            is_stopping=self._is_stopping,
+            agree=self._pool.agree,
         )
+        texts = self._texts_ahead(self._requests[video_id])
+        if texts:
+            script = encode_ahead(texts, video_id, self._requests[video_id], script)
         ask = next(script)
         self._busy[gang] = _Task(
             video_id=video_id, script=script, shape=shape, command=ask.command, began=self._clock()
         )
         self._view.gang_at(gang, ask.progress)
         self._submit(gang)
+
+    def _texts_ahead(self, request: Request) -> list[str]:
+        """Texts to encode before a video: its own and those that come next, so that the encoder is loaded rarely."""
+        own = [text for text in dict.fromkeys((request.prompt, request.negative_prompt)) if text not in self._encoded]
+        if not own:
+            return []
+        # Every n-th of those that come next, as the n gangs take turns.
+        num_gangs = len(self._pool.gangs)
+        coming = [self._texts.popleft() for _ in range(min(TEXTS_AHEAD * num_gangs, len(self._texts)))]
+        left = [text for index, text in enumerate(coming) if index % num_gangs and text not in own]
+        self._texts.extendleft(reversed(left))
+        return own + [text for text in coming[::num_gangs] if text not in own]
 
     def _submit(self, gang: str) -> None:
         task = self._busy[gang]
@@ -183,6 +212,8 @@ class Scheduler:
         task = self._busy[reply.gang]
         kind = (task.shape, task.command.method)
         self._slowest[kind] = max(self._slowest.get(kind, 0.0), self._clock() - task.began)
+        if task.command.method == "prepare":
+            self._encoded.update(task.command.arguments[0])
         try:
             ask = task.script.send(reply.report)
         except StopIteration as end:
@@ -199,9 +230,12 @@ class Scheduler:
 
     def _take_loss(self, loss: GangLost) -> None:
         """The gang is rebuilt by the pool; its video is tried again later, or set aside."""
-        self._idle.pop(loss.gang, None)
+        was_idle = self._idle.pop(loss.gang, self) is not self
         task = self._busy.pop(loss.gang, None)
         self._view.gang_lost(loss.gang, loss.cause)
+        self._failed_builds += task is None and not was_idle
+        if self._failed_builds >= MOST_FAILED_BUILDS and not self._busy and not self._idle:
+            raise GangFailed(f"no gang can be built: {loss.cause}\n{loss.details}".rstrip())
         if not self._busy and not self._idle and self._without_gang_since is None:
             self._without_gang_since = self._clock()
         if task is None:

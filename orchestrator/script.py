@@ -1,6 +1,6 @@
 """What one video asks of its gang: commands, one after the other."""
 
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Sequence
 from dataclasses import dataclass, replace
 from enum import StrEnum
 
@@ -8,10 +8,10 @@ from orchestrator.artifacts import VideoFolder
 from orchestrator.checkpoint_store import generations, new_generation
 from orchestrator.policy import CheckpointState, Policy
 from orchestrator.pool import Command
-from orchestrator.progress import GangProgress
 from orchestrator.reports import Stage, StageReport
 from orchestrator.request import Request
 from orchestrator.sidecar import Provenance
+from orchestrator.view import GangProgress
 from spectrum import Round
 
 
@@ -42,6 +42,7 @@ def render_script(
     *,
     now: Callable[[], float],
     is_stopping: Callable[[], bool],
+    agree: Callable[[bool], bool],
 ) -> Script:
     """Yields what to ask the gang next; takes the report of each; returns how it ended.
 
@@ -53,6 +54,7 @@ def render_script(
         policy: when to write checkpoints.
         now: seconds, of any clock.
         is_stopping: whether to write a checkpoint and end at the next opportunity.
+        agree: see `Pool.agree`.
     """
     # With an error budget the rounds are decided on the way; the paper's plan then stands in for what to expect.
     plan = request.forecast.plan(request.num_steps)
@@ -60,9 +62,7 @@ def render_script(
     has_latents = False
     if folder.latents.is_file():
         at_decode = replace(progress, stage=Stage.DECODE, step=len(plan), fraction_done=1.0)
-        report = yield Ask(
-            progress=at_decode, command=Command("take_latents", (video_id, request, folder.root))
-        )
+        report = yield Ask(progress=at_decode, command=Command("take_latents", (video_id, request, folder.root)))
         has_latents = bool(report.result)
     if not has_latents:
         step = None
@@ -84,11 +84,14 @@ def render_script(
             )
             report = yield Ask(progress=progress, command=Command("denoise"))
             step, is_complete = step + len(report.rounds), report.is_complete
-            is_due = now() - saved_at >= policy.checkpoint_every or is_stopping()
-            if is_due and not is_complete and policy.checkpoint_state is not CheckpointState.NONE:
+            if is_complete:
+                break
+            stopping = is_stopping()
+            is_due = agree(now() - saved_at >= policy.checkpoint_every)
+            if (is_due or stopping) and policy.checkpoint_state is not CheckpointState.NONE:
                 yield Ask(progress=replace(progress, step=step), command=_checkpoint(folder, policy))
                 saved_at = now()
-            if is_stopping() and not is_complete:
+            if stopping:
                 return Ending.PAUSED
         progress = replace(progress, stage=Stage.DECODE, step=step, round=None, fraction_done=1.0)
         yield Ask(progress=progress, command=Command("keep_latents", (folder.root,)))
@@ -102,6 +105,13 @@ def render_script(
         command=Command("publish", (folder.root, provenance)),
     )
     return Ending.DONE
+
+
+def encode_ahead(texts: Sequence[str], video_id: str, request: Request, script: Script) -> Script:
+    """A script that has texts encoded first."""
+    progress = GangProgress(video_id=video_id, prompt=request.prompt, stage=Stage.ENCODE, num_steps=request.num_steps)
+    yield Ask(progress=progress, command=Command("prepare", (tuple(texts),)))
+    return (yield from script)
 
 
 def _checkpoint(folder: VideoFolder, policy: Policy) -> Command:

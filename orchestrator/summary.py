@@ -8,20 +8,23 @@ from rich.cells import cell_len, set_cell_size
 from rich.console import Console
 
 from orchestrator.artifacts import RunFolder
-from orchestrator.progress import format_seconds
+from orchestrator.batch import BatchEntry
+from orchestrator.durations import format_seconds
 from orchestrator.request import Request
 
 _FIGURES = f"{'seconds':>9}  {'full rounds':>11}  {'speed-up':>8}"
 _MOST_PROMPT_COLUMNS = 60
+_MOST_VIDEOS_SHOWN = 50
 
 
 def print_summary(console: Console, requests: Mapping[str, Request], run_folder: RunFolder, seconds: float) -> None:
-    """A line for each finished video: seconds, full rounds, speed-up, and where it is.
+    """A line for each of the first finished videos: seconds, full rounds, speed-up, and where it is.
 
     The speed-up is against all rounds full, estimated from the video's own rounds. Prompts are cut to fit; paths
     never are, so that they can be copied: where a line has no room, the path stands on the next one.
     """
     done = [(request, run_folder.video(name)) for name, request in requests.items() if run_folder.video(name).is_done]
+    num_more, done = max(len(done) - _MOST_VIDEOS_SHOWN, 0), done[:_MOST_VIDEOS_SHOWN]
     paths = [_short(folder.video) for _, folder in done]
     wanted = max((cell_len(_one_line(request.prompt)) for request, _ in done), default=0)
     most = min(_MOST_PROMPT_COLUMNS, console.width - len(_FIGURES) - 2)
@@ -38,6 +41,8 @@ def print_summary(console: Console, requests: Mapping[str, Request], run_folder:
         rounds = f"{record['num_full_rounds']} of {len(record['plan'])}"
         figures = f"{record['seconds']['total']:>9.1f}  {rounds:>11}  {record['estimated_speedup']:>7.2f}×"
         _print(console, f"{_cut(_one_line(request.prompt), columns)}  {figures}{gap}{path}")
+    if num_more:
+        _print(console, f"… and {num_more} more")
     _print(console, f"{len(requests)} videos in {_short(run_folder.root)}, {format_seconds(seconds)} this time")
 
 
@@ -60,3 +65,13 @@ def _short(path: Path) -> str:
     """The path from the working directory where it lies below it."""
     relative = os.path.relpath(path)
     return str(path) if relative.startswith("..") else relative
+
+
+def print_failures(console: Console, entries: Mapping[str, BatchEntry], failed: Mapping[str, str]) -> None:
+    """Which videos were set aside, and why: the last lines of a launch."""
+    for video_id, cause in failed.items():
+        name = entries[video_id].name or entries[video_id].request.prompt
+        console.print(f"failed: {video_id}  {name}", style="red", markup=False, highlight=False, soft_wrap=True)
+        console.print(f"        {cause}", markup=False, highlight=False, soft_wrap=True)
+    if failed:
+        console.print(f"{len(failed)} set aside, see failed.json in their folders; retry.failed=true tries again")

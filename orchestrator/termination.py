@@ -1,23 +1,49 @@
-"""Let SIGTERM end a launch as Ctrl-C does."""
+"""What a launch does when it is asked to end: by Ctrl-C, by a cluster, or ahead of a time limit."""
 
 import signal
 from collections.abc import Iterator
 from contextlib import contextmanager
 from types import FrameType
 
+from orchestrator.policy import Stop
+
+
+class Terminated(KeyboardInterrupt):
+    """The launch was asked to end by another process, not from the keyboard."""
+
 
 @contextmanager
 def terminated_like_interrupted() -> Iterator[None]:
-    """Inside, SIGTERM raises KeyboardInterrupt, so that everything that was started is taken down on the way out.
+    """Inside, SIGTERM and SIGUSR1 raise, as Ctrl-C does, so that what was started is taken down on the way out.
 
     To be entered again after Ray has started, which puts its own handler in the place of this one.
     """
 
     def interrupt(_signal: int, _frame: FrameType | None) -> None:
-        raise KeyboardInterrupt
+        raise Terminated
 
-    previous = signal.signal(signal.SIGTERM, interrupt)
+    with _handlers({signal.SIGTERM: interrupt, signal.SIGUSR1: interrupt}):
+        yield
+
+
+@contextmanager
+def stopping_gently(stop: Stop) -> Iterator[None]:
+    """Inside, Ctrl-C, SIGTERM and SIGUSR1 ask for a stop; a second Ctrl-C raises at once."""
+
+    def ask(number: int, _frame: FrameType | None) -> None:
+        if stop.is_requested and number == signal.SIGINT:
+            raise KeyboardInterrupt
+        stop.reason = stop.reason or signal.Signals(number).name
+
+    with _handlers(dict.fromkeys((signal.SIGINT, signal.SIGTERM, signal.SIGUSR1), ask)):
+        yield
+
+
+@contextmanager
+def _handlers(handlers: "dict[signal.Signals, signal._HANDLER]") -> Iterator[None]:
+    previous = {number: signal.signal(number, handler) for number, handler in handlers.items()}
     try:
         yield
     finally:
-        signal.signal(signal.SIGTERM, previous)
+        for number, handler in previous.items():
+            signal.signal(number, handler)

@@ -176,12 +176,24 @@ class Worker:
         return StageReport(stage=Stage.DENOISE, seconds=seconds)
 
     def take_latents(self, video_id: str, request: Request, folder: Path) -> StageReport:
-        """Begin a video whose latents an earlier launch has brought to the disk."""
+        """Begin a video whose latents an earlier launch has brought to the disk.
+
+        The report's result is whether all ranks could read them.
+        """
+        assert self._group is not None
         begin = perf_counter()
+        try:
+            denoised = read_latents(VideoFolder(folder).latents)
+        except (ValueError, OSError) as error:
+            log.warning("%s", error)
+            denoised = None
+        if not all(self._group.gather_objects(denoised is not None)):
+            return StageReport(stage=Stage.DENOISE, seconds=perf_counter() - begin, result=False)
+        assert denoised is not None
         video = self._begin(video_id, request)
-        video.denoised = read_latents(VideoFolder(folder).latents)
-        video.seconds = dict(video.denoised.stage_seconds)
-        return StageReport(stage=Stage.DENOISE, seconds=perf_counter() - begin)
+        video.denoised = denoised
+        video.seconds = dict(denoised.stage_seconds)
+        return StageReport(stage=Stage.DENOISE, seconds=perf_counter() - begin, result=True)
 
     def save_checkpoint(self, folder: Path, *, is_full: bool) -> StageReport:
         """Write the video's state between two segments: each rank its own (`is_full`), rank 0 the whole latents."""
@@ -294,6 +306,11 @@ class Worker:
         while not state.is_denoised:
             self._engine.run_segment(state)
         return self._engine.finish(state)
+
+    def agree(self, flag: bool) -> bool:
+        """Whether any rank of the gang says so."""
+        assert self._group is not None
+        return any(self._group.gather_objects(flag))
 
     def forget(self) -> None:
         """Drop the video under way, after an error."""

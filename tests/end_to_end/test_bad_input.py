@@ -17,9 +17,14 @@ CASES: dict[str, tuple[list[str], list[str]]] = {
     "prompt and batch": (["+job=demo", "prompt=a cat", "batch=cats.txt"], ["prompt='a cat'", "batch=cats.txt"]),
     "missing file": (["+job=demo", "batch=none.txt"], ["batch=none.txt", "No such file"]),
     "a folder": (["+job=demo", "batch={folder}/folder.txt"], ["batch={folder}/folder.txt", "directory"]),
-    "not UTF-8": (["+job=demo", "batch={folder}/latin1.txt"], ["batch={folder}/latin1.txt", "UTF-8"]),
+    "not UTF-8": (["+job=demo", "batch={folder}/latin1.txt"], ["{folder}/latin1.txt line 1", "UTF-8"]),
     "empty file": (["+job=demo", "batch={folder}/empty.txt"], ["batch={folder}/empty.txt", "no prompts"]),
-    "wrong suffix": (["+job=demo", "batch={folder}/prompts.csv"], ["batch={folder}/prompts.csv", ".txt"]),
+    "wrong suffix": (["+job=demo", "batch={folder}/prompts.doc"], ["batch={folder}/prompts.doc", ".txt, .csv"]),
+    "a row": (
+        ["+job=demo", "batch={folder}/rows.jsonl"],
+        ["{folder}/rows.jsonl line 2: num_frames=80 must be 4k + 1"],
+    ),
+    "shard": (["+job=demo", "job.shard=17/16"], ["job.shard=17/16", "1 <= i <= n"]),
     "height": (["+job=demo", "video.height=100"], ["video.height=100", "multiple of 16", "96 or 112"]),
     "width": (["+job=demo", "video.width=-16"], ["video.width=-16", "multiple of 16"]),
     "too large": (["+job=demo", "video=720p"], ["video.height=720 × video.width=1280", "36864 pixels"]),
@@ -70,7 +75,8 @@ def folder(tmp_path_factory, model_folder):
     (folder / "folder.txt").mkdir()
     (folder / "latin1.txt").write_bytes("café".encode("latin-1"))
     (folder / "empty.txt").write_text("\n \n")
-    (folder / "prompts.csv").write_text("a cat")
+    (folder / "prompts.doc").write_text("a cat")
+    (folder / "rows.jsonl").write_text('{"prompt": "a cat"}\n{"prompt": "a cat", "num_frames": 80}\n')
     for name in ("incomplete", "other"):
         shutil.copytree(model_folder, folder / name)
     shutil.rmtree(folder / "incomplete" / "vae")

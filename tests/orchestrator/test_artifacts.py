@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from orchestrator.artifacts import RunFolder, VideoFolder, publish, publish_json, sha256_of
+from orchestrator.artifacts import RunFolder, VideoFolder, publish, publish_json, replace_json, sha256_of
 from orchestrator.errors import BadInput
 
 
@@ -183,3 +183,29 @@ def test_output_without_permission_is_refused(tmp_path):
     process.start()
     process.join()
     assert process.exitcode == 0
+
+
+def test_launch_files_are_found_by_shard_and_nothing_else_is(tmp_path):
+    run_folder = RunFolder(tmp_path)
+    assert run_folder.launched_shards() == []
+    for shard in ("all", "10-of-16", "2-of-3"):
+        publish_json(run_folder.launch_entries(shard), {})
+        replace_json(run_folder.launch_progress(shard), {})
+    for name in ("..jsonl", "x.jsonl", ".tmp-abc.jsonl", "1-of-2.txt"):
+        (run_folder.launches / name).touch()
+    assert run_folder.launched_shards() == ["10-of-16", "2-of-3", "all"]
+
+
+def test_folders_of_videos_are_found_and_nothing_else_is(tmp_path):
+    for name in ("0123456789abcdef", "ab", "launches", ".embeddings", ".tmp-1", "x1"):
+        (tmp_path / name).mkdir()
+    assert RunFolder(tmp_path).video_ids() == {"0123456789abcdef", "ab"}
+    assert RunFolder(tmp_path / "none").video_ids() == set()
+
+
+def test_file_that_is_replaced_is_whole_at_any_moment(tmp_path):
+    path = tmp_path / "deep" / "progress.json"
+    for value in ("one", "two"):
+        replace_json(path, value)
+        assert json.loads(path.read_text()) == value
+    assert list(path.parent.iterdir()) == [path]

@@ -1,5 +1,7 @@
 """A gang's layout: chosen for the ranks at hand, taken as it was typed, or refused in one line."""
 
+import json
+
 import pytest
 from planning import pretend_gpus, refusal_of
 
@@ -106,3 +108,82 @@ def test_absurd_degree_is_refused_at_once(config):
 def test_absurd_number_of_ranks_is_refused_by_its_own_name(config):
     config.cluster.kind, config.parallel.ranks = "local", 1_000_000_007
     assert "parallel.ranks=1000000007" in refusal_of(config)
+
+
+@pytest.fixture
+def mixed(config, tmp_path):
+    """`mixed({"size": "80x80"}, …)`: the configuration of a batch with these rows."""
+
+    def make(*rows):
+        path = tmp_path / "rows.jsonl"
+        path.write_text("\n".join(json.dumps({"prompt": "a circle"} | row) for row in rows))
+        config.prompt, config.batch, config.cluster.kind = None, str(path), "local"
+        return config
+
+    return make
+
+
+SMALL = {"size": "80x80", "num_frames": 9}
+"""75 tokens."""
+
+
+def test_layout_that_was_asked_for_must_fit_every_row(mixed, tmp_path):
+    config = mixed({}, {}, SMALL, SMALL)
+    config.parallel.ring = config.parallel.ulysses = 2
+    message = refusal_of(config)
+    assert message.startswith("parallel.ring=2 parallel.ulysses=2: ")
+    assert "75 tokens do not divide into 4 slices" in message
+    assert f"({tmp_path}/rows.jsonl line 3: 80x80, 9 frames, with guidance)" in message
+
+
+def test_branches_apart_need_guidance_in_every_row(mixed):
+    config = mixed({}, {"guidance_scale": 1})
+    config.parallel.cfg = 2
+    message = refusal_of(config)
+    assert "cfg 2 needs two guidance branches" in message and "line 2" in message
+
+
+def test_layout_is_chosen_that_fits_all_rows(mixed):
+    config = mixed({}, {"guidance_scale": 1})
+    config.parallel.ranks = 4
+    assert plan_launch(config).layout == Layout(ulysses=4)
+    assert plan_launch(mixed({}, SMALL)).layout == Layout(cfg=2, ulysses=2)
+
+
+def test_no_layout_for_all_rows_is_refused_with_the_first_that_does_not_go_with_the_others(mixed):
+    config = mixed(SMALL, SMALL, {"guidance_scale": 1})
+    config.parallel.ranks, config.parallel.engine = 2, "xfuser"
+    message = refusal_of(config)
+    assert "no layout of 2 ranks fits all videos" in message and "(cfg 2)" in message and "line 3" in message
+
+
+def test_row_that_no_layout_fits_is_named(mixed):
+    config = mixed({}, SMALL | {"guidance_scale": 1})
+    config.parallel.ranks, config.parallel.engine = 2, "xfuser"
+    message = refusal_of(config)
+    assert message.startswith("no layout of 2 ranks fits this model and video") and "line 2" in message
+
+
+def test_gang_is_told_of_tokens_that_do_not_divide_in_any_row(mixed):
+    config = mixed({})
+    config.parallel.ulysses = 2
+    assert not plan_launch(config).is_uneven
+    assert plan_launch(mixed({}, SMALL)).is_uneven
+
+
+def test_all_shards_have_the_layout_that_fits_the_whole_batch(mixed):
+    config = mixed({}, {"guidance_scale": 1})
+    config.parallel.ranks = 4
+    layouts = set()
+    for shard in ("1/5", "2/5", "3/5", "4/5", "5/5"):
+        config.job.shard = shard
+        layouts.add(plan_launch(config).layout)
+    assert layouts == {Layout(ulysses=4)}
+
+
+def test_parallel_decoding_is_checked_for_every_row(mixed):
+    config = mixed({}, {"size": "48x96"})
+    config.parallel.ulysses, config.decode.parallel = 4, True
+    message = refusal_of(config)
+    assert "6 rows of latents" in message and "line 2" in message
+    assert "decode.tiling" in refusal_of(mixed({}, {"decode_tiling": True}))

@@ -91,6 +91,7 @@ def test_choices_may_be_typed_in_any_case(config):
         ("parallel.ulysses", 3, ["8 attention heads", "possible with 3 ranks: ring 3"]),
         ("parallel.ulysses", 64, ["8 attention heads", "possible with 64 ranks"]),
         ("batch", "prompts.csv", ["prompt="]),
+        ("job.shard", "0/4", ["1 <= i <= n"]),
         ("output", " ", ["empty", "folder"]),
     ],
 )

@@ -46,3 +46,16 @@ def test_it_counts_the_videos_that_are_done(config, tmp_path):
 def test_any_output_folder_is_shown_as_it_is(config, tmp_path, name, width):
     config.output = str(tmp_path / name)
     assert overview_of(plan_launch(config), width=width).splitlines()[-1].endswith(f"{tmp_path}/{name}")
+
+
+def test_it_names_the_shard_and_the_kinds_of_videos(config, tmp_path):
+    (tmp_path / "rows.csv").write_text(
+        "prompt,num_steps,size\n" + "".join(f"{n},{n + 1},{16 * (n + 1)}x96\n" for n in range(6))
+    )
+    config.prompt, config.batch = None, str(tmp_path / "rows.csv")
+    shown = overview_of(plan_launch(config), width=1000)
+    assert "6 videos, 0 of them done" in shown
+    assert "96×16, 17 frames at 8/s; 96×32, " in shown and shown.count("; and 2 more") == 2
+    config.job.shard = "1/1000"
+    shown = overview_of(plan_launch(config), width=1000)
+    assert "videos (shard 1 of 1000), 0 of them done" in shown

@@ -7,8 +7,9 @@ import pytest
 from rich.console import Console
 
 from orchestrator.artifacts import RunFolder
-from orchestrator.progress import GangProgress, LiveLines, LogLines, Silent, format_seconds, make_view
+from orchestrator.progress import LiveLines, LogLines, make_view
 from orchestrator.reports import Stage
+from orchestrator.view import GangProgress, Silent, Views
 from spectrum import Round
 
 IDS = ["a" * 16, "b" * 16, "c" * 16]
@@ -16,23 +17,6 @@ IDS = ["a" * 16, "b" * 16, "c" * 16]
 
 def at(video_id=IDS[0], stage=Stage.DENOISE, prompt="a red circle", **changes) -> GangProgress:
     return GangProgress(video_id=video_id, prompt=prompt, stage=stage, num_steps=50, **changes)
-
-
-@pytest.mark.parametrize(
-    ("seconds", "text"),
-    [
-        (0, "0.0 s"),
-        (4.24, "4.2 s"),
-        (59.94, "59.9 s"),
-        (60, "1:00"),
-        (187, "3:07"),
-        (3599.6, "1:00:00"),
-        (8100, "2:15:00"),
-        (360_000, "100:00:00"),
-    ],
-)
-def test_seconds_are_written_for_people(seconds, text):
-    assert format_seconds(seconds) == text
 
 
 @pytest.mark.parametrize(
@@ -128,3 +112,27 @@ def test_silent_view_shows_nothing(tmp_path, caplog, capsys):
         run_a_batch(Silent(), tmp_path)
     assert caplog.messages == []
     assert capsys.readouterr() == ("", "")
+
+
+def test_several_views_are_told_of_the_same(tmp_path, caplog):
+    views = [LogLines(2), LogLines(2)]
+    with caplog.at_level(logging.INFO, "orchestrator"):
+        run_a_batch(Views(*views), tmp_path)
+    assert caplog.messages[::2] == caplog.messages[1::2]
+
+
+def test_every_view_is_closed_though_one_fails():
+    class Broken(Silent):
+        def close(self):
+            raise OSError("broken")
+
+    class Open(Silent):
+        is_closed = False
+
+        def close(self):
+            self.is_closed = True
+
+    first, last = Open(), Open()
+    with pytest.raises(OSError, match="broken"):
+        Views(first, Broken(), last).close()
+    assert first.is_closed and last.is_closed

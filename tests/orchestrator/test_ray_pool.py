@@ -2,6 +2,7 @@
 
 import io
 import os
+import platform
 import socket
 import subprocess
 from dataclasses import replace
@@ -14,11 +15,11 @@ from orchestrator.choices import ClusterKind
 from orchestrator.errors import GangFailed
 from orchestrator.launch_plan import plan_launch
 from orchestrator.pool import Command
-from orchestrator.progress import Silent
 from orchestrator.ray_environment import prepare_environment
 from orchestrator.run import run_plan
 from orchestrator.scheduler import run_batch
 from orchestrator.sidecar import Provenance
+from orchestrator.view import Silent
 from parallel.layout import Layout
 
 NUM_CPUS = 2
@@ -84,6 +85,10 @@ def rendered_alone(plan, tmp_path_factory):
 
 def digests(plan) -> dict[str, str]:
     return {name: sha256_of(plan.run_folder.video(name).video) for name in plan.requests}
+
+
+def test_gang_knows_the_machines_it_is_on(pool):
+    assert [list(pool.nodes(gang)) for gang in pool.gangs] == [[platform.node()]]
 
 
 def test_gang_renders_a_batch_to_the_bytes_of_one_process(pool, plan, rendered_alone):

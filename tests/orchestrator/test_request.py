@@ -97,3 +97,10 @@ def test_content_hash_does_not_depend_on_the_order_of_keys(value):
 
 def test_json_of_a_request_is_plain(make_request):
     assert json.loads(json.dumps(make_request().as_json()))["forecast"]["method"] == "spectrum"
+
+
+@given(prompt=st.text(), seed=st.integers(0, 2**63 - 1), scale=st.floats(0, 100), growth=st.floats(0, 9))
+def test_id_is_the_hash_of_the_requests_canonical_json(make_request, prompt, seed, scale, growth):
+    request = make_request(prompt=prompt, seed=seed, guidance_scale=scale, forecast=ForecastSettings(growth=growth))
+    whole = {"request": request.as_json(), "model": "m", "dtype": "float32"}
+    assert video_id(request, model_fingerprint="m", dtype="float32") == content_hash(whole)[:VIDEO_ID_LENGTH]

@@ -1,82 +1,28 @@
-"""Which gang renders what, and in which order: drawn batches on gangs that answer in any order.
+"""Which gang renders what, in which order, and what becomes of failures: drawn batches on a virtual clock.
 
-The gangs here keep books and render nothing; real ones run in `test_local_pool.py` and `test_ray_pool.py`.
+The gangs here keep books and render nothing; real ones run in `test_local_pool.py`, `test_ray_pool.py` and
+`tests/end_to_end/`.
 """
 
-import random
-from collections import defaultdict
+import json
 
 import pytest
+from bookkeeping import BookkeepingPool
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from orchestrator.artifacts import RunFolder
+from orchestrator.checkpoint_store import generations
 from orchestrator.errors import GangFailed
-from orchestrator.pool import Command, Reply
-from orchestrator.progress import GangProgress, Silent
-from orchestrator.reports import RoundReport, Stage, StageReport
+from orchestrator.policy import CheckpointState, Policy, Stop
+from orchestrator.reports import Stage
 from orchestrator.request import video_id
-from orchestrator.scheduler import run_batch
+from orchestrator.scheduler import Scheduler
 from orchestrator.sidecar import Provenance
+from orchestrator.view import GangProgress, Silent
 from spectrum import ForecastSettings
 
 PROVENANCE = Provenance(job_name="test", command="pytest", git_revision=None)
-
-
-STAGES = {"prepare": Stage.ENCODE, "keep_latents": Stage.DENOISE, "take_latents": Stage.DENOISE}
-
-
-class BookkeepingPool:
-    """Gangs that do as they are told, in an order drawn by chance, and note it down."""
-
-    def __init__(self, num_gangs: int, *, seed: int = 0, dies_after: int | None = None) -> None:
-        self.gangs = tuple(f"gang {index}" for index in range(num_gangs))
-        self.commands: dict[str, list[Command]] = defaultdict(list)
-        self.most_busy = 0
-        self._random = random.Random(seed)
-        self._busy: dict[str, Command] = {}
-        self._steps: dict[str, int] = {}
-        self._requests = {}
-        self._left = dies_after
-
-    def submit(self, gang: str, command: Command) -> None:
-        assert gang not in self._busy, "a gang does one thing at a time"
-        self._busy[gang] = command
-        if command.method != "prepare":
-            self.most_busy = max(self.most_busy, len(self._busy))
-        self.commands[gang].append(command)
-
-    def next_reply(self) -> Reply:
-        if self._left is not None:
-            if self._left == 0:
-                raise GangFailed("gang 0 failed: killed by the test")
-            self._left -= 1
-        gang = self._random.choice(sorted(self._busy))
-        return Reply(gang=gang, report=self._do(gang, self._busy.pop(gang)))
-
-    def close(self) -> None:
-        """Nothing is open."""
-
-    def _do(self, gang: str, command: Command) -> StageReport:
-        if command.method == "encode":
-            _, self._requests[gang] = command.arguments
-            self._steps[gang] = 0
-        if command.method == "denoise":
-            request, first = self._requests[gang], self._steps[gang]
-            plan = request.forecast.plan(request.num_steps)
-            self._steps[gang] = plan.segment_end(first)
-            rounds = tuple(
-                RoundReport(step=step, kind=plan[step], seconds=0.1) for step in range(first, self._steps[gang])
-            )
-            is_complete = self._steps[gang] == len(plan)
-            return StageReport(stage=Stage.DENOISE, seconds=0.1, rounds=rounds, is_complete=is_complete)
-        if command.method == "publish":
-            root, _ = command.arguments
-            root.mkdir(parents=True)
-            for name in ("video.mp4", "video.json"):
-                (root / name).touch()
-        return StageReport(stage=STAGES.get(command.method) or Stage(command.method), seconds=0.1)
-
 
 drawn_pools = st.builds(BookkeepingPool, st.integers(1, 4), seed=st.integers(0, 99))
 
@@ -88,7 +34,8 @@ class Diary(Silent):
         self.begun: dict[str, int] = {}
         self.at: list[tuple[str, GangProgress]] = []
         self.done: list[str] = []
-        self.idle: list[str] = []
+        self.failed: list[str] = []
+        self.lost: list[str] = []
 
     def batch_begins(self, *, total, done):
         self.begun = {"total": total, "done": done}
@@ -96,12 +43,15 @@ class Diary(Silent):
     def gang_at(self, gang, progress):
         self.at.append((gang, progress))
 
-    def gang_idle(self, gang):
-        self.idle.append(gang)
+    def gang_lost(self, gang, cause):
+        self.lost.append(cause)
 
     def video_done(self, gang, video_id, folder):
         assert folder.is_done
         self.done.append(video_id)
+
+    def video_failed(self, video_id, cause):
+        self.failed.append(video_id)
 
 
 @pytest.fixture(scope="session")
@@ -113,14 +63,33 @@ def make_batch(make_request):
     return make
 
 
+def render(pool, batch, run_folder, view=None, *, stop=None, priorities=None, **policy):
+    scheduler = Scheduler(
+        pool,
+        batch,
+        run_folder,
+        PROVENANCE,
+        view or Silent(),
+        policy=Policy(**policy),
+        stop=stop or Stop(),
+        priorities=priorities,
+        clock=pool.clock,
+    )
+    return scheduler.run()
+
+
 def finish(folder, *names: str) -> None:
     folder.root.mkdir(parents=True)
     for name in names:
         (folder.root / name).write_text("of before")
 
 
+def methods(pool, gang: str = "gang 0") -> list[str]:
+    return [command.method for command in pool.commands[gang]]
+
+
 def begun_by(pool) -> list[str]:
-    """Videos that any gang was told to begin."""
+    """Videos that any gang was told to begin from nothing."""
     return [
         command.arguments[0]
         for commands in pool.commands.values()
@@ -137,12 +106,12 @@ def test_each_video_that_is_not_done_is_rendered_once(tmp_path_factory, make_bat
     for name in done:
         finish(run_folder.video(name), "video.mp4", "video.json")
     diary = Diary()
-    run_batch(pool, batch, run_folder, PROVENANCE, diary)
+    outcome = render(pool, batch, run_folder, diary)
+    assert not outcome.failed and not outcome.is_stopped
     assert sorted(begun_by(pool)) == sorted(set(batch) - set(done)) == sorted(diary.done)
     assert diary.begun == {"total": size, "done": len(done)}
     assert all(run_folder.video(name).is_done for name in batch)
     assert all(run_folder.video(name).video.read_text() == "of before" for name in done)
-    assert sorted(diary.idle) == sorted(pool.gangs)
     assert pool.most_busy == min(len(pool.gangs), size - len(done))
 
 
@@ -153,81 +122,269 @@ def test_gang_goes_through_the_stages_of_one_video_before_the_next(
 ):
     run_folder = RunFolder(tmp_path_factory.mktemp("run"))
     batch = make_batch(size, num_steps=num_steps)
-    run_batch(pool, batch, run_folder, PROVENANCE, Silent())
+    render(pool, batch, run_folder)
     segments = ["denoise"] * ForecastSettings().plan(num_steps).num_full
     of_one_video = ["encode", *segments, "keep_latents", "decode", "publish"]
-    for first, *commands in pool.commands.values():
-        assert first.method == "prepare"
-        assert [command.method for command in commands] == of_one_video * (len(commands) // len(of_one_video))
-        for index in range(0, len(commands), len(of_one_video)):
-            name, _ = commands[index].arguments
-            root, provenance = commands[index + len(of_one_video) - 1].arguments
+    for commands in pool.commands.values():
+        rendering = [command for command in commands if command.method != "prepare"]
+        assert [command.method for command in rendering] == of_one_video * (len(rendering) // len(of_one_video))
+        for index in range(0, len(rendering), len(of_one_video)):
+            name, _ = rendering[index].arguments
+            root, provenance = rendering[index + len(of_one_video) - 1].arguments
             assert root == run_folder.video(name).root
             assert provenance == PROVENANCE
 
 
-def test_videos_are_begun_in_the_order_of_the_batch(tmp_path, make_batch):
+def test_videos_are_begun_by_priority_and_then_in_the_order_of_the_batch(tmp_path, make_batch):
     batch, pool = make_batch(5), BookkeepingPool(1)
-    run_batch(pool, batch, RunFolder(tmp_path), PROVENANCE, Silent())
-    assert begun_by(pool) == list(batch)
+    names = list(batch)
+    render(pool, batch, RunFolder(tmp_path), priorities={names[3]: 2, names[1]: -1})
+    assert begun_by(pool) == [names[3], names[0], names[2], names[4], names[1]]
 
 
 @pytest.mark.parametrize("left_behind", [[], ["video.mp4"], ["video.mp4", "preview.png"], ["video.json"]], ids=str)
 def test_video_without_its_sidecar_is_rendered_again(tmp_path, make_batch, left_behind):
-    run_folder, batch = RunFolder(tmp_path), make_batch(1)
+    run_folder, batch, pool = RunFolder(tmp_path), make_batch(1), BookkeepingPool(1)
     [name] = batch
-    folder = run_folder.video(name)
-    for file in left_behind:
-        folder.root.mkdir(parents=True, exist_ok=True)
-        (folder.root / file).touch()
-    pool = BookkeepingPool(1)
-    with pytest.raises(FileExistsError) if left_behind else pytest.MonkeyPatch.context():
-        # The bookkeeping gang refuses to write into a folder that is there; that it was asked to is what counts.
-        run_batch(pool, batch, run_folder, PROVENANCE, Silent())
+    finish(run_folder.video(name), *left_behind)
+    render(pool, batch, run_folder)
     assert begun_by(pool) == [name]
-
-
-@pytest.mark.parametrize("dies_after", [0, 1, 7, 25])
-def test_failed_gang_ends_the_batch_and_finished_videos_stay(tmp_path, make_batch, dies_after):
-    run_folder, batch = RunFolder(tmp_path), make_batch(4)
-    diary = Diary()
-    with pytest.raises(GangFailed):
-        run_batch(BookkeepingPool(1, dies_after=dies_after), batch, run_folder, PROVENANCE, diary)
-    assert [name for name in batch if run_folder.video(name).is_done] == diary.done
-    pool = BookkeepingPool(2)
-    run_batch(pool, batch, run_folder, PROVENANCE, Silent())
-    assert sorted(begun_by(pool)) == sorted(set(batch) - set(diary.done))
+    assert run_folder.video(name).video.read_text() == "rendered"
 
 
 def test_progress_rises_from_nothing_to_all(tmp_path, make_batch):
     batch, diary = make_batch(1, num_steps=20), Diary()
-    run_batch(BookkeepingPool(1), batch, RunFolder(tmp_path), PROVENANCE, diary)
+    render(BookkeepingPool(1), batch, RunFolder(tmp_path), diary)
     shares = [progress.fraction_done for _, progress in diary.at]
     assert shares == sorted(shares)
     assert (shares[0], shares[-1]) == (0.0, 1.0)
     stages = list(dict.fromkeys(progress.stage for _, progress in diary.at))
     assert stages == [Stage.ENCODE, Stage.DENOISE, Stage.DECODE, Stage.PUBLISH]
-    denoising = [progress for _, progress in diary.at if progress.stage is Stage.DENOISE]
+    denoising = [
+        progress for _, progress in diary.at if progress.stage is Stage.DENOISE and progress.fraction_done < 1
+    ]
     plan = ForecastSettings().plan(20)
     assert tuple(progress.step for progress in denoising) == plan.full_steps
     assert [progress.segment_end for progress in denoising] == [*plan.full_steps[1:], 20]
 
 
-def test_prompts_are_encoded_before_the_first_video_each_by_one_gang(tmp_path, make_batch):
+def test_texts_are_encoded_before_the_videos_that_need_them_each_by_one_gang(tmp_path, make_batch):
     batch, pool = make_batch(5), BookkeepingPool(2)
-    run_batch(pool, batch, RunFolder(tmp_path), PROVENANCE, Silent())
-    prepared = [text for commands in pool.commands.values() for text in commands[0].arguments[0]]
-    assert sorted(prepared) == sorted(
-        {*(one.prompt for one in batch.values()), next(iter(batch.values())).negative_prompt}
-    )
+    render(pool, batch, RunFolder(tmp_path))
+    prepared = []
+    for commands in pool.commands.values():
+        assert commands[0].method == "prepare"
+        prepared += [text for command in commands if command.method == "prepare" for text in command.arguments[0]]
+    prompts = [text for text in prepared if text]
+    assert sorted(prompts) == sorted(one.prompt for one in batch.values())
+    assert "" in prepared
+
+
+def test_of_many_texts_a_share_is_encoded_at_a_time(tmp_path, make_batch, monkeypatch):
+    monkeypatch.setattr("orchestrator.scheduler.TEXTS_AHEAD", 3)
+    batch, pool = make_batch(9, num_steps=1), BookkeepingPool(1)
+    render(pool, batch, RunFolder(tmp_path))
+    shares = [len(command.arguments[0]) for command in pool.commands["gang 0"] if command.method == "prepare"]
+    assert sum(shares) >= 10 and max(shares) <= 5
+    assert methods(pool).index("encode") < len(methods(pool)) - 1 - methods(pool)[::-1].index("prepare")
 
 
 def test_video_whose_latents_are_on_the_disk_is_not_denoised_again(tmp_path, make_batch):
-    run_folder, batch = RunFolder(tmp_path), make_batch(1)
+    run_folder, batch, pool = RunFolder(tmp_path), make_batch(1), BookkeepingPool(1)
     [name] = batch
     finish(run_folder.video(name), "latents.safetensors")
+    render(pool, batch, run_folder)
+    assert methods(pool) == ["prepare", "take_latents", "decode", "publish"]
+
+
+@settings(deadline=None, max_examples=60)
+@given(
+    size=st.integers(1, 5),
+    pool=drawn_pools,
+    drawn=st.sets(st.integers(1, 120), max_size=8),
+    state=st.sampled_from(CheckpointState),
+)
+def test_whatever_fails_every_video_is_done_once_at_the_end(tmp_path_factory, make_batch, size, pool, drawn, state):
+    run_folder, batch = RunFolder(tmp_path_factory.mktemp("run")), make_batch(size, num_steps=12)
+    pool._failures = dict.fromkeys(drawn, "rank 1 on node died")
+    diary = Diary()
+    outcome = render(pool, batch, run_folder, diary, checkpoint_every=2.0, checkpoint_state=state, max_attempts=20)
+    assert not outcome.failed
+    assert sorted(diary.done) == sorted(batch)
+    assert len(diary.lost) == len(pool.lost)
+    for name in batch:
+        assert not run_folder.video(name).attempts.exists()
+
+
+def test_video_goes_on_from_its_checkpoint_after_its_gang_was_lost(tmp_path, make_batch):
+    run_folder, batch = RunFolder(tmp_path), make_batch(1, num_steps=50)
+    pool = BookkeepingPool(1, failures={12: "rank 0 on node died"})
+    render(pool, batch, run_folder, checkpoint_every=3.0)
+    asked = methods(pool)
+    again = asked[asked.index("resume") :]
+    assert asked.count("encode") == 1
+    assert again.count("denoise") < asked[: asked.index("resume")].count("denoise") + 8
+    total = ForecastSettings().plan(50).num_full
+    assert asked.count("denoise") <= total + 4, "at most the work of three seconds is done twice"
+
+
+def test_checkpoints_are_written_as_often_as_asked_for(tmp_path, make_batch):
     pool = BookkeepingPool(1)
-    with pytest.raises(FileExistsError):
-        # The bookkeeping gang refuses to write into a folder that is there; what it was asked before counts.
-        run_batch(pool, batch, run_folder, PROVENANCE, Silent())
-    assert [command.method for command in pool.commands["gang 0"]] == ["prepare", "take_latents", "decode", "publish"]
+    render(pool, make_batch(1, num_steps=50), RunFolder(tmp_path), checkpoint_every=3.0)
+    gaps = "".join(
+        "c" if method == "save_checkpoint" else "d" for method in methods(pool) if "de" in method or "s" in method
+    )
+    assert methods(pool).count("save_checkpoint") in {3, 4}
+    assert gaps
+    none = BookkeepingPool(1)
+    render(none, make_batch(1, num_steps=50), RunFolder(tmp_path / "none"), checkpoint_state=CheckpointState.NONE)
+    assert "save_checkpoint" not in methods(none)
+
+
+def test_video_that_fails_again_and_again_is_set_aside_and_the_batch_goes_on(tmp_path, make_batch):
+    """The first two commands of each attempt are prepare (once) and encode."""
+    run_folder, batch, diary = RunFolder(tmp_path), make_batch(2, num_steps=5), Diary()
+    bad, good = batch
+    pool = BookkeepingPool(1, failures={2: "rank 1 on node failed: ValueError: bad prompt"})
+
+    def fail_the_first_always(gang, command, **options):
+        if command.method == "encode" and command.arguments[0] == bad:
+            pool._failures[pool._count + 1] = "rank 1 on node failed: ValueError: bad prompt"
+        return submit(gang, command, **options)
+
+    submit, pool.submit = pool.submit, fail_the_first_always
+    outcome = render(pool, batch, run_folder, diary, max_attempts=3, backoff_seconds=1.0)
+    assert list(outcome.failed) == diary.failed == [bad]
+    assert diary.done == [good]
+    record = json.loads(run_folder.video(bad).failure.read_text())
+    assert record["attempts"] == 3
+    assert "bad prompt" in record["error"] and "Traceback" in record["traceback"]
+    assert begun_by(pool).count(bad) == 3
+
+
+def test_what_was_set_aside_stays_so_until_it_is_asked_for(tmp_path, make_batch):
+    run_folder, batch = RunFolder(tmp_path), make_batch(1, num_steps=5)
+    [name] = batch
+    finish(run_folder.video(name), "failed.json")
+    untouched = BookkeepingPool(1)
+    assert list(render(untouched, batch, run_folder).failed) == [name]
+    assert not untouched.commands
+    assert not render(BookkeepingPool(1), batch, run_folder, retry_failed=True).failed
+    assert run_folder.video(name).is_done and not run_folder.video(name).failure.exists()
+
+
+def test_attempts_count_across_launches_and_from_one_again_after_progress(tmp_path, make_batch):
+    run_folder, batch = RunFolder(tmp_path), make_batch(1, num_steps=20)
+    [name] = batch
+    folder = run_folder.video(name)
+    for expected in (1, 2):
+        pool = BookkeepingPool(1, failures={2: "died"})
+        stop = Stop()
+        pool.submit = stop_after_loss(pool, stop)
+        render(pool, batch, run_folder, stop=stop, max_attempts=5)
+        assert json.loads(folder.attempts.read_text())["count"] == expected
+    pool = BookkeepingPool(1, failures={7: "died"})
+    stop = Stop()
+    pool.submit = stop_after_loss(pool, stop)
+    render(pool, batch, run_folder, stop=stop, max_attempts=5, checkpoint_every=0.0)
+    assert json.loads(folder.attempts.read_text())["count"] == 1
+    assert json.loads(folder.attempts.read_text())["step"] > 0
+
+
+def stop_after_loss(pool, stop):
+    """End the launch once a gang was lost."""
+    submit = pool.submit
+
+    def watched(gang, command, **options):
+        if pool.lost:
+            stop.reason = "SIGTERM"
+        return submit(gang, command, **options)
+
+    event = pool.next_event
+
+    def next_event(timeout):
+        happened = event(timeout)
+        if pool.lost:
+            stop.reason = "SIGTERM"
+        return happened
+
+    pool.next_event = next_event
+    return watched
+
+
+@settings(deadline=None, max_examples=30)
+@given(after=st.floats(0, 20), num_gangs=st.integers(1, 3), seed=st.integers(0, 99))
+def test_launch_that_is_asked_to_end_checkpoints_and_the_next_one_goes_on(
+    tmp_path_factory, make_batch, after, num_gangs, seed
+):
+    run_folder, batch = RunFolder(tmp_path_factory.mktemp("run")), make_batch(3, num_steps=30)
+    pool, stop = BookkeepingPool(num_gangs, seed=seed), Stop()
+    event = pool.next_event
+
+    def next_event(timeout):
+        if pool.now >= after:
+            stop.reason = "SIGUSR1"
+        return event(timeout)
+
+    pool.next_event = next_event
+    outcome = render(pool, batch, run_folder, stop=stop)
+    done = [name for name in batch if run_folder.video(name).is_done]
+    assert outcome.is_stopped == (len(done) < 3) or outcome.is_stopped
+    kept = [name for name in batch if generations(run_folder.video(name).checkpoints)]
+    began = [name for name in begun_by(pool) if name not in done]
+    for name in began:
+        denoised = any(command.method == "denoise" for command in pool.commands[gang_of(pool, name)])
+        assert not denoised or name in kept or run_folder.video(name).latents.is_file() or not is_last(pool, name)
+    assert pool.now - after < 5
+    again = BookkeepingPool(1)
+    render(again, batch, run_folder)
+    assert all(run_folder.video(name).is_done for name in batch)
+    assert not set(begun_by(again)) & set(kept)
+
+
+def gang_of(pool, name: str) -> str:
+    return next(
+        gang
+        for gang, commands in pool.commands.items()
+        if any(command.method == "encode" and command.arguments[0] == name for command in commands)
+    )
+
+
+def is_last(pool, name: str) -> bool:
+    """Whether the video's gang had taken a segment of it, and of no video after it."""
+    commands = pool.commands[gang_of(pool, name)]
+    begun = [index for index, command in enumerate(commands) if command.method == "encode"]
+    last = commands[begun[-1]]
+    return last.arguments[0] == name and any(command.method == "denoise" for command in commands[begun[-1] :])
+
+
+def test_gangs_that_cannot_be_built_end_the_launch_with_their_own_words(tmp_path, make_batch):
+    from orchestrator.pool import GangLost
+
+    pool = BookkeepingPool(1)
+    pool.next_event = lambda _timeout: GangLost(gang="gang 0", cause="rank 0 failed: no such weights", details="…")
+    with pytest.raises(GangFailed, match="no gang can be built: rank 0 failed: no such weights"):
+        render(pool, make_batch(1), RunFolder(tmp_path))
+
+
+def test_no_gang_for_minutes_ends_the_launch(tmp_path, make_batch):
+    pool = BookkeepingPool(1)
+    pool._gangs["gang 0"].ready_at = float("inf")
+    with pytest.raises(GangFailed, match="no gang was ready for 300 s"):
+        render(pool, make_batch(1), RunFolder(tmp_path))
+    assert 290 < pool.now < 320
+
+
+def test_segment_may_take_ten_times_the_slowest_before_it_counts_as_hung(tmp_path, make_batch):
+    pool, limits = BookkeepingPool(1), []
+    submit = pool.submit
+
+    def watched(gang, command, *, limit_seconds=None):
+        if command.method == "denoise":
+            limits.append(limit_seconds)
+        return submit(gang, command, limit_seconds=limit_seconds)
+
+    pool.submit = watched
+    render(pool, make_batch(1), RunFolder(tmp_path))
+    assert limits[0] is None
+    assert limits[1:] == [60.0] * (len(limits) - 1)

@@ -75,3 +75,13 @@ def test_any_folder_can_be_shown(make_request, tmp_path, name):
     shown = summary_of({VIDEO_ID: make_request()}, run_folder, width=400)
     assert f"1 videos in {tmp_path}/{name}, " in shown
     assert f"{tmp_path}/{name}/{VIDEO_ID}/video.mp4" in shown
+
+
+def test_of_very_many_videos_the_first_are_shown_and_the_others_counted(make_request, tmp_path):
+    run_folder = RunFolder(tmp_path)
+    requests = {f"{index:016x}": make_request(seed=index) for index in range(60)}
+    for name in requests:
+        publish_json(run_folder.video(name).sidecar, RECORD)
+        run_folder.video(name).video.touch()
+    shown = summary_of(requests, run_folder)
+    assert shown.count("14 of 50") == 50 and "… and 10 more" in shown and "60 videos in" in shown

@@ -1,0 +1,111 @@
+"""One launch at a time on a run folder's shard: a lease on the disk, renewed while its owner lives.
+
+A lease is a file that is made in one step or not at all. It ends when its owner is known to be dead: on the same host
+its process is gone, from another host it has not been renewed for a minute.
+"""
+
+import contextlib
+import json
+import os
+import platform
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+from uuid import uuid4
+
+import psutil
+
+from orchestrator.errors import BadInput
+
+RENEW_SECONDS = 10.0
+EXPIRES_SECONDS = 60.0
+
+
+@contextmanager
+def lease(path: Path, *, what: str) -> Iterator[None]:
+    """Hold the lease inside.
+
+    Args:
+        path: the file.
+        what: names what is leased, in the refusal.
+
+    Raises:
+        BadInput: another launch holds it and may be alive; the line says which.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    token = uuid4().hex
+    while not _make(path, token):
+        owner = _read(path)
+        if owner is not None and _may_be_alive(owner, path):
+            raise BadInput(
+                f"{what} is being rendered by another launch: process {owner.get('pid')} on {owner.get('host')}, "
+                f"since {owner.get('since')}; wait for its end, end it, or give another output or job.shard"
+            )
+        # Moved away under a name of one's own: of several that find the same dead lease, one succeeds.
+        with contextlib.suppress(FileNotFoundError):
+            grave = path.with_name(f".{path.name}.{token}")
+            path.replace(grave)
+            grave.unlink()
+    closing = threading.Event()
+    thread = threading.Thread(target=_renew, args=(path, closing), name="lease", daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        closing.set()
+        thread.join()
+        owner = _read(path)
+        if owner is not None and owner.get("token") == token:
+            path.unlink(missing_ok=True)
+
+
+def _make(path: Path, token: str) -> bool:
+    """Make the file, whole; whether it was not there."""
+    own = {
+        "host": platform.node(),
+        "pid": os.getpid(),
+        "process_began": psutil.Process().create_time(),
+        "since": datetime.now(UTC).isoformat(timespec="seconds"),
+        "token": token,
+    }
+    draft = path.with_name(f".{path.name}.{token}")
+    draft.write_text(json.dumps(own), encoding="utf-8")
+    try:
+        os.link(draft, path)  # fails where the name exists, on network file systems too
+    except FileExistsError:
+        return False
+    finally:
+        draft.unlink()
+    return True
+
+
+def _read(path: Path) -> dict[str, Any] | None:
+    """The owner; None where there is none (any more)."""
+    try:
+        owner: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return None
+    return owner
+
+
+def _may_be_alive(owner: dict[str, Any], path: Path) -> bool:
+    if owner.get("host") == platform.node():
+        try:
+            process = psutil.Process(int(owner["pid"]))
+            return bool(abs(process.create_time() - owner["process_began"]) < 1 and process.status() != "zombie")
+        except (psutil.NoSuchProcess, KeyError, ValueError, TypeError):
+            return False
+    try:
+        return time.time() - path.stat().st_mtime < EXPIRES_SECONDS
+    except FileNotFoundError:
+        return False
+
+
+def _renew(path: Path, closing: threading.Event) -> None:
+    while not closing.wait(RENEW_SECONDS):
+        with contextlib.suppress(OSError):
+            os.utime(path)

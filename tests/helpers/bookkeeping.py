@@ -1,0 +1,128 @@
+"""Gangs that do as they are told, keep books and render nothing, on a clock that tests move."""
+
+import json
+import random
+from collections import defaultdict
+from dataclasses import dataclass, field
+
+from orchestrator.checkpoint_store import generations, publish_manifest
+from orchestrator.pool import Command, Event, GangLost, GangReady, Reply
+from orchestrator.reports import RoundReport, Stage, StageReport
+
+STAGES = {
+    "prepare": Stage.ENCODE,
+    "resume": Stage.DENOISE,
+    "save_checkpoint": Stage.DENOISE,
+    "keep_latents": Stage.DENOISE,
+    "take_latents": Stage.DENOISE,
+}
+SECONDS = {"denoise": 1.0}
+
+
+@dataclass(kw_only=True)
+class Gang:
+    ready_at: float = 0.0
+    is_ready: bool = False
+    command: Command | None = None
+    done_at: float = 0.0
+    limit: float | None = None
+    request: object = None
+    step: int = 0
+    log: list[Command] = field(default_factory=list)
+
+
+class BookkeepingPool:
+    """A pool whose gangs take a second for each segment of a virtual clock, and fail when they are told to."""
+
+    def __init__(self, num_gangs: int, *, seed: int = 0, failures: dict[int, str] | None = None) -> None:
+        """`failures`: what becomes of the n-th command of all, such as "rank 1 died"."""
+        self.now = 0.0
+        self.commands: dict[str, list[Command]] = defaultdict(list)
+        self.most_busy = 0
+        self.lost: list[str] = []
+        self._random = random.Random(seed)
+        self._gangs = {f"gang {index}": Gang() for index in range(num_gangs)}
+        self._failures = dict(failures or {})
+        self._count = 0
+
+    @property
+    def gangs(self) -> tuple[str, ...]:
+        return tuple(self._gangs)
+
+    def clock(self) -> float:
+        return self.now
+
+    def agree(self, flag: bool) -> bool:
+        return flag
+
+    def submit(self, gang: str, command: Command, *, limit_seconds: float | None = None) -> None:
+        at = self._gangs[gang]
+        assert at.is_ready and at.command is None, "a gang does one thing at a time"
+        at.command = command
+        at.done_at = self.now + SECONDS.get(command.method, 0.1) * self._random.uniform(0.9, 1.1)
+        at.limit = limit_seconds
+        self.commands[gang].append(command)
+        self.most_busy = max(self.most_busy, sum(one.command is not None for one in self._gangs.values()))
+
+    def next_event(self, timeout: float) -> Event | None:
+        times = {
+            name: one.done_at if one.is_ready else one.ready_at
+            for name, one in self._gangs.items()
+            if one.command is not None or not one.is_ready
+        }
+        if not times or min(times.values()) > self.now + timeout:
+            self.now += timeout
+            return None
+        name = min(times, key=times.__getitem__)
+        self.now = max(self.now, times[name])
+        gang = self._gangs[name]
+        if not gang.is_ready:
+            gang.is_ready = True
+            return GangReady(gang=name, nodes=("node",))
+        command, gang.command = gang.command, None
+        self._count += 1
+        cause = self._failures.pop(self._count, None)
+        if cause is not None:
+            gang.is_ready, gang.ready_at = False, self.now + 5.0
+            self.lost.append(name)
+            return GangLost(gang=name, cause=cause, details="Traceback …")
+        return Reply(gang=name, report=self._do(gang, command))
+
+    def close(self) -> None:
+        """Nothing is open."""
+
+    def _do(self, gang: Gang, command: Command) -> StageReport:
+        result = None
+        match command.method:
+            case "encode":
+                _, gang.request = command.arguments
+                gang.step = 0
+            case "resume":
+                _, gang.request, root = command.arguments
+                gang.step = result = generations(root)[0].step
+            case "denoise":
+                return self._denoise(gang)
+            case "save_checkpoint":
+                [folder] = command.arguments
+                folder.mkdir(parents=True)
+                publish_manifest(folder, step=gang.step, layout="one rank", files={})
+            case "take_latents":
+                result = True
+            case "keep_latents":
+                [root] = command.arguments
+                root.mkdir(parents=True, exist_ok=True)
+                (root / "latents.safetensors").touch()
+            case "publish":
+                root, _ = command.arguments
+                root.mkdir(parents=True, exist_ok=True)
+                (root / "video.mp4").write_text("rendered")
+                (root / "video.json").write_text(json.dumps({}))
+                (root / "latents.safetensors").unlink(missing_ok=True)
+        stage = STAGES.get(command.method) or Stage(command.method)
+        return StageReport(stage=stage, seconds=0.1, result=result)
+
+    def _denoise(self, gang: Gang) -> StageReport:
+        plan = gang.request.forecast.plan(gang.request.num_steps)
+        first, gang.step = gang.step, plan.segment_end(gang.step)
+        rounds = tuple(RoundReport(step=step, kind=plan[step], seconds=0.1) for step in range(first, gang.step))
+        return StageReport(stage=Stage.DENOISE, seconds=0.1, rounds=rounds, is_complete=gang.step == len(plan))
