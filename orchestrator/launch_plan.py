@@ -19,7 +19,15 @@ from orchestrator.policy import Policy
 from orchestrator.policy_choice import policy_of
 from orchestrator.request import Request, content_hash
 from orchestrator.row_requests import Drafts, read_drafts
-from parallel.layout import AttentionEngine, Layout, Problem, splits_evenly
+from parallel.layout import (
+    AttentionEngine,
+    Layout,
+    LayoutError,
+    Problem,
+    choose_layout,
+    reasons_against,
+    splits_evenly,
+)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -208,3 +216,20 @@ def _run_folder(config: LaunchConfig, job_name: str, video_ids: Iterable[str]) -
     folder = RunFolder(root.absolute())
     folder.check_writable()
     return folder
+
+
+def smaller_plan(plan: LaunchPlan, layout: Layout) -> LaunchPlan | None:
+    """The plan with the largest layout of fewer ranks than `layout` that fits every video; None if there is none."""
+    for ranks in range(layout.world_size - 1, 0, -1):
+        try:
+            smaller = choose_layout(ranks, plan.problems[0])
+        except LayoutError:
+            continue
+        if not any(reasons_against(smaller, problem) for problem in plan.problems):
+            return replace(
+                plan,
+                layout=smaller,
+                shard_blocks=plan.shard_blocks and ranks > 1,
+                decode_parallel=plan.decode_parallel and ranks > 1,
+            )
+    return None

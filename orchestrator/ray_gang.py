@@ -14,6 +14,7 @@ from orchestrator.choices import ClusterKind, Device
 from orchestrator.launch_plan import LaunchPlan
 from orchestrator.pool import Command
 from orchestrator.rank import RankActor, RankSpec
+from parallel.layout import Layout
 
 HEALTH = "health"
 """Concurrency group in which a rank answers that it is alive, whatever else it does."""
@@ -46,10 +47,20 @@ class RayGang:
     """What the finished ranks have returned."""
     building: Iterator[None] | None = None
     """Steps that are left until the gang is ready; None once it is."""
+    layout: Layout
+    began: float = field(default_factory=monotonic)
+    """When its room was asked for."""
+    is_rebuilt: bool = False
+    """Whether it stands in for one that was lost."""
     deadline: float | None = None
     """When the command under way is taken for hung."""
     beats: dict[Any, tuple[int, float]] = field(default_factory=dict)
     """Rank and time of the questions whether it is alive that are not answered yet."""
+
+    @property
+    def waits_for_room(self) -> bool:
+        """Whether the cluster has not given it its place yet."""
+        return self.building is not None and not self.actors
 
     def call(self, command: Command) -> None:
         """Let every rank begin."""
@@ -131,11 +142,12 @@ class RayGang:
         return RankLost(f"{self._place(rank)} failed: {reason.strip().splitlines()[0]}", str(error))
 
 
-def begin_gang(name: str, plan: LaunchPlan) -> RayGang:
+def begin_gang(name: str, plan: LaunchPlan, *, is_rebuilt: bool = False) -> RayGang:
     """Ask for a gang's room; its steps lead on from there as each of them is done."""
     on_gpu = plan.cluster.device is Device.CUDA
     bundle = {"CPU": float(plan.cluster.cpus_per_rank)} | ({"GPU": 1.0} if on_gpu else {})
-    gang = RayGang(name=name, placement=placement_group([bundle] * plan.layout.world_size, strategy="PACK"))
+    placement = placement_group([bundle] * plan.layout.world_size, strategy="PACK")
+    gang = RayGang(name=name, layout=plan.layout, placement=placement, is_rebuilt=is_rebuilt)
     gang.pending = {gang.placement.ready(): 0}
     gang.building = _build(gang, plan)
     return gang

@@ -11,10 +11,11 @@ from typing import Any
 
 import ray
 
-from orchestrator.launch_plan import LaunchPlan
+from orchestrator.launch_plan import LaunchPlan, smaller_plan
 from orchestrator.pool import Command, Event, GangLost, GangReady, Reply
 from orchestrator.ray_gang import RankLost, RayGang, begin_gang
 from orchestrator.reports import StageReport
+from parallel.layout import Layout
 
 BEAT_SECONDS = 1.0
 """How often ranks are asked whether they are alive."""
@@ -22,6 +23,8 @@ SILENT_SECONDS = 4.0
 """How long a rank may owe the answer."""
 SILENT_SECONDS_BUILDING = 120.0
 """The same while libraries are imported and the model is loaded, which hold a process up."""
+PLACEMENT_SECONDS = 20.0
+"""How long a gang that was lost waits for as much room as it had, before it makes do with less."""
 
 
 class RayPool:
@@ -67,8 +70,12 @@ class RayPool:
             gang.kill()
         self._gangs.clear()
 
-    def _begin(self, name: str) -> None:
-        self._gangs[name] = begin_gang(name, self._plan)
+    def layout_of(self, gang: str) -> Layout:
+        """How the gang's ranks split a video: as asked for, or smaller where ranks were lost for good."""
+        return self._gangs[gang].layout
+
+    def _begin(self, name: str, plan: LaunchPlan | None = None, *, is_rebuilt: bool = False) -> None:
+        self._gangs[name] = begin_gang(name, plan or self._plan, is_rebuilt=is_rebuilt)
 
     def _collect(self, timeout: float) -> None:
         """Take the answers of ranks that have finished, or wait for the first."""
@@ -110,9 +117,18 @@ class RayPool:
                 gang.ask_health()
             except RankLost as loss:
                 self._lose(gang, loss)
+            if gang.waits_for_room and gang.is_rebuilt and monotonic() - gang.began > PLACEMENT_SECONDS:
+                self._shrink(gang)
+
+    def _shrink(self, gang: RayGang) -> None:
+        """Ask for less room, in the place of a gang for which there is none any more."""
+        smaller = smaller_plan(self._plan, gang.layout)
+        if smaller is not None:
+            gang.kill()
+            self._begin(gang.name, smaller, is_rebuilt=True)
 
     def _lose(self, gang: RayGang, loss: RankLost) -> None:
         """Kill a gang whole, and build it again."""
         gang.kill()
         self._events.append(GangLost(gang=gang.name, cause=loss.cause, details=loss.details))
-        self._begin(gang.name)
+        self._begin(gang.name, is_rebuilt=True)

@@ -68,8 +68,9 @@ def test_orchestrator_alone_brings_spectrum_and_parallel_together():
             assert who_imports(other, room) == set()
 
 
-def test_ray_is_imported_in_two_modules():
-    assert who_imports("ray", *ROOMS) == {"orchestrator/ray_pool.py", "orchestrator/ray_cluster.py"}
+def test_ray_is_imported_in_three_modules():
+    ray = {"orchestrator/ray_pool.py", "orchestrator/ray_gang.py", "orchestrator/ray_cluster.py"}
+    assert who_imports("ray", *ROOMS) == ray
 
 
 def test_hydra_is_imported_by_the_commands_alone():

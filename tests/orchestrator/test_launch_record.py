@@ -86,7 +86,7 @@ def test_nothing_is_written_before_it_is_opened_and_nothing_stays(run_folder, qu
 
 def test_file_says_what_each_gang_does_since_when_and_where(record, run_folder):
     record.starting("loading")
-    record.gangs_are_on({"gang 0": ["node a", "node b"]})
+    record.gang_ready("gang 0", ["node a", "node b"])
     record.batch_begins(total=3, done=1)
     record.gang_at("gang 0", AT)
     wait_until(lambda: said(run_folder)["gangs"])

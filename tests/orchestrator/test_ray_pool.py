@@ -3,18 +3,20 @@
 import io
 import os
 import platform
+import signal
 import socket
 import subprocess
+import time
 from dataclasses import replace
 
+import psutil
 import pytest
 from rich.console import Console
 
 from orchestrator.artifacts import RunFolder, sha256_of
 from orchestrator.choices import ClusterKind
-from orchestrator.errors import GangFailed
 from orchestrator.launch_plan import plan_launch
-from orchestrator.pool import Command
+from orchestrator.pool import Command, GangLost, GangReady, Reply
 from orchestrator.ray_environment import prepare_environment
 from orchestrator.run import run_plan
 from orchestrator.scheduler import run_batch
@@ -83,35 +85,93 @@ def rendered_alone(plan, tmp_path_factory):
     return digests(alone)
 
 
+def wait_for(pool, kind: type):
+    """The next event, which must be of this kind."""
+    while (event := pool.next_event(1.0)) is None:
+        pass
+    assert isinstance(event, kind), event
+    return event
+
+
 def digests(plan) -> dict[str, str]:
     return {name: sha256_of(plan.run_folder.video(name).video) for name in plan.requests}
 
 
-def test_gang_knows_the_machines_it_is_on(pool):
-    assert [list(pool.nodes(gang)) for gang in pool.gangs] == [[platform.node()]]
+@pytest.fixture(scope="module")
+def rendered(pool, plan):
+    """The batch, rendered; the machines that the gang was on."""
+    machines = {}
 
+    class Machines(Silent):
+        def gang_ready(self, gang, nodes):
+            machines[gang] = nodes
 
-def test_gang_renders_a_batch_to_the_bytes_of_one_process(pool, plan, rendered_alone):
     provenance = Provenance(job_name="demo", command="pytest", git_revision=None)
-    run_batch(pool, plan.requests, plan.run_folder, provenance, Silent())
+    outcome = run_batch(pool, plan.requests, plan.run_folder, provenance, Machines())
+    assert not outcome.failed
+    return machines
+
+
+def test_gang_renders_a_batch_to_the_bytes_of_one_process(rendered, plan, rendered_alone):
     assert digests(plan) == rendered_alone
 
 
-def test_gang_without_room_is_an_error_that_says_what_is_free(pool, plan, monkeypatch):
+def test_gang_says_which_machines_it_is_on(rendered):
+    assert rendered == {"gang 0": (platform.node(),)}
+
+
+def test_gang_without_room_waits_and_a_smaller_one_takes_its_place(rendered, pool, plan, monkeypatch):
     """The gang above has all that there is."""
-    monkeypatch.setattr("orchestrator.ray_pool.PLACEMENT_TIMEOUT_SECONDS", 1)
-    with pytest.raises(GangFailed, match=r"no room for 2 ranks .* free resources"):
-        type(pool)(plan)
+    monkeypatch.setattr("orchestrator.ray_pool.PLACEMENT_SECONDS", 1.0)
+    waiting = type(pool)(plan)
+    assert waiting.next_event(3.0) is None
+    assert waiting.layout_of("gang 0") == plan.layout, "at first it waits for what was asked for"
+    waiting._gangs["gang 0"].is_rebuilt = True
+    assert waiting.next_event(2.5) is None
+    assert waiting.layout_of("gang 0") == Layout()
+    waiting.close()
 
 
 def test_error_of_a_rank_reaches_the_caller_with_its_own_traceback(pool):
     [gang] = pool.gangs
     pool.submit(gang, Command("encode", ("0" * 16, "no request")))
-    with pytest.raises(GangFailed) as failed:
-        pool.next_reply()
-    message = str(failed.value)
-    for part in ("gang 0", "failed", "AttributeError", "worker.py"):
-        assert part in message
+    lost = wait_for(pool, GangLost)
+    assert lost.gang == gang
+    for part in ("rank 0 on", platform.node(), "failed", "AttributeError"):
+        assert part in lost.cause
+    assert "\n" not in lost.cause
+    assert "worker.py" in lost.details
+
+
+def test_gang_is_built_again_and_works(pool, plan):
+    ready = wait_for(pool, GangReady)
+    pool.submit(ready.gang, Command("prepare", (("a red circle",),)))
+    assert wait_for(pool, Reply).gang == ready.gang
+
+
+def test_rank_that_is_frozen_is_noticed_within_five_seconds(pool):
+    pids = [int(line) for line in run("pgrep", "-f", "ray::RankActor").stdout.split()]
+    assert len(pids) == NUM_CPUS
+    begin = time.monotonic()
+    os.kill(pids[1], signal.SIGSTOP)
+    lost = wait_for(pool, GangLost)
+    assert "has been silent for" in lost.cause
+    assert time.monotonic() - begin < 8, "five seconds, on a machine that does nothing else"
+    deadline = time.monotonic() + 10
+    while any(is_alive(pid) for pid in pids) and time.monotonic() < deadline:
+        time.sleep(0.1)
+    assert not any(is_alive(pid) for pid in pids), "killed whole"
+
+
+def run(*command: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(command, capture_output=True, text=True, check=False)
+
+
+def is_alive(pid: int) -> bool:
+    try:
+        return psutil.Process(pid).status() != psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return False
 
 
 def test_failed_gang_gives_its_room_back_once_closed(pool, ray_address):

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from orchestrator.request import VIDEO_ID_LENGTH, Request, content_hash, video_id
-from spectrum import ForecastSettings, Method
+from spectrum import CalibratedFor, Calibration, ForecastSettings, Method
 
 MODEL = {"model_fingerprint": "f" * 64, "dtype": "float32"}
 OTHER = {
@@ -28,8 +28,27 @@ OTHER = {
     "forecast": ForecastSettings(growth=3),
     "decode_tiling": True,
 }
+CALIBRATION = Calibration(
+    made_for=CalibratedFor(model="m", solver="s", num_steps=8, flow_shift=3.0, guidance_scale=5.0),
+    full_steps=(0, 4),
+)
 OTHER_FORECAST = {
     "method": Method.TAYLOR,
+    "features": "velocity",
+    "plan_shape": "nodes",
+    "num_full": 6,
+    "node_density": 0.5,
+    "full_steps": (0, 3),
+    "error_budget": 0.1,
+    "max_gap": 5,
+    "max_history": 4,
+    "penalise_constant": False,
+    "half_life": 3.0,
+    "axis": "sigma",
+    "axis_shift": 5.0,
+    "damping": 0.25,
+    "rank": 8,
+    "calibration": CALIBRATION,
     "warmup_steps": 4,
     "window": 3.0,
     "growth": 1.0,

@@ -168,7 +168,7 @@ def test_progress_rises_from_nothing_to_all(tmp_path, make_batch):
     assert [progress.segment_end for progress in denoising] == [*plan.full_steps[1:], 20]
 
 
-def test_texts_are_encoded_before_the_videos_that_need_them_each_by_one_gang(tmp_path, make_batch):
+def test_texts_are_encoded_before_the_videos_that_need_them(tmp_path, make_batch):
     batch, pool = make_batch(5), BookkeepingPool(2)
     render(pool, batch, RunFolder(tmp_path))
     prepared = []
@@ -176,7 +176,8 @@ def test_texts_are_encoded_before_the_videos_that_need_them_each_by_one_gang(tmp
         assert commands[0].method == "prepare"
         prepared += [text for command in commands if command.method == "prepare" for text in command.arguments[0]]
     prompts = [text for text in prepared if text]
-    assert sorted(prompts) == sorted(one.prompt for one in batch.values())
+    assert set(prompts) == {one.prompt for one in batch.values()}
+    assert len(prompts) <= len(batch) + 1, "hardly any twice"
     assert "" in prepared
 
 
@@ -204,7 +205,9 @@ def test_video_whose_latents_are_on_the_disk_is_not_denoised_again(tmp_path, mak
     drawn=st.sets(st.integers(1, 120), max_size=8),
     state=st.sampled_from(CheckpointState),
 )
-def test_whatever_fails_every_video_is_done_once_at_the_end(tmp_path_factory, make_batch, size, pool, drawn, state):
+def test_whatever_fails_every_video_is_done_once_at_the_end(  # noqa: PLR0917 - drawn
+    tmp_path_factory, make_batch, size, pool, drawn, state
+):
     run_folder, batch = RunFolder(tmp_path_factory.mktemp("run")), make_batch(size, num_steps=12)
     pool._failures = dict.fromkeys(drawn, "rank 1 on node died")
     diary = Diary()
