@@ -45,11 +45,7 @@ def lease(path: Path, *, what: str) -> Iterator[None]:
                 f"{what} is being rendered by another launch: process {owner.get('pid')} on {owner.get('host')}, "
                 f"since {owner.get('since')}; wait for its end, end it, or give another output or job.shard"
             )
-        # Moved away under a name of one's own: of several that find the same dead lease, one succeeds.
-        with contextlib.suppress(FileNotFoundError):
-            grave = path.with_name(f".{path.name}.{token}")
-            path.replace(grave)
-            grave.unlink()
+        _bury(path, owner, path.with_name(f".{path.name}.{token}"))
     closing = threading.Event()
     thread = threading.Thread(target=_renew, args=(path, closing), name="lease", daemon=True)
     thread.start()
@@ -61,6 +57,15 @@ def lease(path: Path, *, what: str) -> Iterator[None]:
         owner = _read(path)
         if owner is not None and owner.get("token") == token:
             path.unlink(missing_ok=True)
+
+
+def _bury(path: Path, owner: dict[str, Any] | None, grave: Path) -> None:
+    """Move a dead owner's lease out of the way; put it back if it was another's by then, who was faster."""
+    with contextlib.suppress(FileNotFoundError, FileExistsError):
+        path.replace(grave)
+        if _read(grave) != owner:
+            os.link(grave, path)
+    grave.unlink(missing_ok=True)
 
 
 def _make(path: Path, token: str) -> bool:
@@ -86,10 +91,10 @@ def _make(path: Path, token: str) -> bool:
 def _read(path: Path) -> dict[str, Any] | None:
     """The owner; None where there is none (any more)."""
     try:
-        owner: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+        owner = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError):
         return None
-    return owner
+    return owner if isinstance(owner, dict) else None
 
 
 def _may_be_alive(owner: dict[str, Any], path: Path) -> bool:

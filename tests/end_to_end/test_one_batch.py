@@ -1,11 +1,12 @@
 """One batch of the demo through everything that may happen to it, on real processes.
 
-Four videos. A launch on Ray finishes the first and is interrupted in the second (Ctrl-C). Two gangs of one rank begin
-the second and the third side by side and are asked to go (SIGTERM). The first command again finishes the second, and
-one of its two ranks is killed in the third. torchrun finishes the rest. One process renders the first and the last
-elsewhere.
+Four videos. A launch on Ray finishes the first and is interrupted in the second (Ctrl-C). Two gangs of one rank go on
+with the second and begin the third, and are asked to go (SIGTERM). The first command again goes on with the second;
+one of its two ranks is killed, the gang is built again, finishes the video, and is asked to go. torchrun finishes the
+rest. One process renders the first and the last elsewhere.
 """
 
+import platform
 import shlex
 import subprocess
 import sys
@@ -91,7 +92,12 @@ def terminated(interrupted, chapter) -> Chapter:
 
 @pytest.fixture(scope="module")
 def rank_killed(terminated, chapter) -> Chapter:
-    return chapter(lambda watched: watched.wait_for_process("ray::RankActor").kill())
+    def kill_and_go_on(watched) -> None:
+        watched.wait_for_process("ray::RankActor").kill()
+        watched.wait_for("lost: rank", "ready on", "done in")
+        watched.terminate()
+
+    return chapter(kill_and_go_on, until=("ready on", "denoise  step"))
 
 
 @pytest.fixture(scope="module")
@@ -131,7 +137,7 @@ def videos(folder: Path) -> dict[str, str]:
 
 def test_ctrl_c_ends_the_launch_in_time_with_its_own_status(interrupted):
     assert interrupted.ended.status == 130
-    assert interrupted.ended.seconds < 5
+    assert interrupted.ended.seconds < 8
     assert interrupted.ended.stderr.splitlines()[-1].startswith("interrupted: ")
     assert "Traceback" not in interrupted.ended.stderr
 
@@ -146,10 +152,10 @@ def test_finished_video_is_kept_when_interrupted(interrupted):
     assert len(interrupted.after) == 3
 
 
-def test_sigterm_ends_the_launch_in_time_as_ctrl_c_does(terminated):
-    assert terminated.ended.status == 130
-    assert terminated.ended.seconds < 5
-    assert terminated.ended.stderr.splitlines()[-1].startswith("interrupted: ")
+def test_sigterm_ends_the_launch_in_time_with_a_status_of_its_own(terminated):
+    assert terminated.ended.status == 75
+    assert terminated.ended.seconds < 8
+    assert terminated.ended.stderr.splitlines()[-1].startswith("asked to end: ")
     assert "Traceback" not in terminated.ended.stderr
 
 
@@ -167,18 +173,15 @@ def test_two_gangs_were_at_work_on_two_videos_and_the_finished_one_was_not_touch
     assert terminated.after == terminated.before == interrupted.after
 
 
-def test_killed_rank_ends_the_launch_with_one_clear_error(rank_killed):
-    assert rank_killed.ended.status == 1
-    lines = rank_killed.ended.stderr.splitlines()
-    [error] = [line for line in lines if line.startswith("error: ")]
-    assert "gang 0" in error
+def test_gang_of_a_killed_rank_is_built_again_and_the_batch_goes_on(rank_killed):
+    assert rank_killed.ended.status == 75
     assert "Traceback" not in rank_killed.ended.stderr
-    assert rank_killed.ended.seconds < 30, "no waiting for a collective's timeout"
+    assert rank_killed.num_finished >= 2
 
 
-def test_error_names_the_rank_that_died(rank_killed):
-    [error] = [line for line in rank_killed.ended.stderr.splitlines() if line.startswith("error: ")]
-    assert "rank" in error and "died" in error
+def test_log_names_the_rank_that_died_and_its_machine(rank_killed):
+    [line] = [line for line in rank_killed.ended.stderr.splitlines() if "lost: " in line]
+    assert f"on {platform.node()} died" in line and "gang 0" in line
 
 
 def test_killed_rank_leaves_no_process(rank_killed):

@@ -1,0 +1,104 @@
+"""One owner at a time, and a dead one's lease is taken over."""
+
+import json
+import os
+import platform
+import subprocess
+import sys
+import threading
+import time
+
+import pytest
+
+from orchestrator.errors import BadInput
+from orchestrator.lease import EXPIRES_SECONDS, lease
+
+
+@pytest.fixture
+def path(tmp_path):
+    return tmp_path / "launches" / "all.lease"
+
+
+def write(path, **changes) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    owner = {"host": platform.node(), "pid": os.getpid(), "process_began": 0.0, "since": "then", "token": "x"}
+    path.write_text(json.dumps({**owner, **changes}))
+
+
+def test_lease_is_there_while_it_is_held_and_leaves_nothing(path):
+    with lease(path, what="output=run"):
+        assert json.loads(path.read_text())["pid"] == os.getpid()
+    assert list(path.parent.iterdir()) == []
+
+
+def test_second_owner_is_refused_and_told_of_the_first(path):
+    with lease(path, what="output=run"):
+        message = (
+            f"output=run is being rendered by another launch: process {os.getpid()} on {platform.node()}, since "
+        )
+        with pytest.raises(BadInput, match=message), lease(path, what="output=run"):
+            pytest.fail("two owners")
+        assert path.exists(), "the refused one leaves the first's alone"
+
+
+def test_lease_of_a_process_that_is_gone_is_taken_over(path):
+    done = subprocess.run([sys.executable, "-c", "import os; print(os.getpid())"], capture_output=True, check=True)
+    write(path, pid=int(done.stdout), process_began=time.time())
+    with lease(path, what="output=run"):
+        assert json.loads(path.read_text())["pid"] == os.getpid()
+
+
+def test_lease_of_a_process_whose_number_another_has_now_is_taken_over(path):
+    write(path, process_began=1.0)
+    with lease(path, what="output=run"):
+        assert json.loads(path.read_text())["process_began"] > 1.0
+
+
+@pytest.mark.parametrize(("age", "is_refused"), [(0, True), (EXPIRES_SECONDS + 5, False)])
+def test_lease_from_another_host_holds_while_it_is_renewed(path, age, is_refused):
+    write(path, host="elsewhere")
+    os.utime(path, (time.time() - age,) * 2)
+    if is_refused:
+        with pytest.raises(BadInput, match="on elsewhere"), lease(path, what="output=run"):
+            pytest.fail("two owners")
+    else:
+        with lease(path, what="output=run"):
+            assert json.loads(path.read_text())["host"] == platform.node()
+
+
+@pytest.mark.parametrize("content", ["", "{", "[]", '{"host": 3}'])
+def test_damaged_lease_is_taken_over(path, content):
+    path.parent.mkdir(parents=True)
+    path.write_text(content)
+    os.utime(path, (0, 0))
+    with lease(path, what="output=run"):
+        assert json.loads(path.read_text())["pid"] == os.getpid()
+
+
+def test_of_many_at_once_one_gets_it(path):
+    write(path, pid=2**22 + 1)
+    held, refused, go = [], [], threading.Barrier(8)
+
+    def take() -> None:
+        go.wait()
+        try:
+            with lease(path, what="output=run"):
+                held.append(1)
+                time.sleep(0.5)
+        except BadInput:
+            refused.append(1)
+
+    threads = [threading.Thread(target=take) for _ in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert (len(held), len(refused)) == (1, 7)
+
+
+def test_lease_is_renewed(path, monkeypatch):
+    monkeypatch.setattr("orchestrator.lease.RENEW_SECONDS", 0.05)
+    with lease(path, what="output=run"):
+        os.utime(path, (0, 0))
+        time.sleep(0.5)
+        assert time.time() - path.stat().st_mtime < 5
