@@ -223,9 +223,17 @@ def test_records_name_prompt_layout_and_the_command_that_can_be_typed_again(torc
     records = [VideoFolder(run_folder / name).read_sidecar() for name in videos(run_folder)]
     commands = {record["request"]["prompt"]: shlex.split(record["provenance"]["command"]) for record in records}
     assert commands.keys() == set(PROMPTS)
-    assert all(commands[prompt][1:] == ["-m", "orchestrator.launch", *arguments] for prompt in PROMPTS[:2])
-    assert all(commands[prompt][-len(arguments) - 1 :] == [*arguments, "cluster=none"] for prompt in PROMPTS[2:])
-    assert all(record["layout"]["ranks"] == 2 for record in records)
+    assert commands[PROMPTS[0]][1:] == ["-m", "orchestrator.launch", *arguments]
+    assert commands[PROMPTS[-1]][-len(arguments) - 1 :] == [*arguments, "cluster=none"]
+    ranks = {record["request"]["prompt"]: record["layout"]["ranks"] for record in records}
+    assert ranks[PROMPTS[0]] == ranks[PROMPTS[-1]] == 2
+
+
+def test_videos_that_were_broken_off_went_on_from_their_checkpoints_and_say_so(torchrun, run_folder):
+    records = [VideoFolder(run_folder / name).read_sidecar() for name in videos(run_folder)]
+    resumed = {record["request"]["prompt"]: record["resumed"] for record in records}
+    assert resumed[PROMPTS[0]] == []
+    assert any("(latents)" in one for one in resumed[PROMPTS[1]]), "its first gang had another layout"
 
 
 def test_nothing_is_left_in_the_run_folder_but_videos(torchrun, run_folder):
