@@ -17,7 +17,7 @@ from orchestrator.queue import VideoQueue, Waiting
 from orchestrator.request import Request
 from orchestrator.script import Ending, Script, encode_ahead, render_script
 from orchestrator.sidecar import Provenance
-from orchestrator.view import View
+from orchestrator.view import GangProgress, View
 
 log = logging.getLogger("orchestrator")
 
@@ -50,6 +50,7 @@ class _Task:
     script: Script
     shape: Hashable
     command: Command
+    progress: GangProgress
     began: float
 
 
@@ -184,7 +185,12 @@ class Scheduler:
             script = encode_ahead(texts, video_id, self._requests[video_id], script)
         ask = next(script)
         self._busy[gang] = _Task(
-            video_id=video_id, script=script, shape=shape, command=ask.command, began=self._clock()
+            video_id=video_id,
+            script=script,
+            shape=shape,
+            command=ask.command,
+            progress=ask.progress,
+            began=self._clock(),
         )
         self._view.gang_at(gang, ask.progress)
         self._submit(gang)
@@ -224,7 +230,7 @@ class Scheduler:
                 forget_failures(folder)
                 self._view.video_done(reply.gang, task.video_id, folder)
             return
-        task.command = ask.command
+        task.command, task.progress = ask.command, ask.progress
         self._view.gang_at(reply.gang, ask.progress)
         self._submit(reply.gang)
 
@@ -232,7 +238,8 @@ class Scheduler:
         """The gang is rebuilt by the pool; its video is tried again later, or set aside."""
         was_idle = self._idle.pop(loss.gang, self) is not self
         task = self._busy.pop(loss.gang, None)
-        self._view.gang_lost(loss.gang, loss.cause)
+        doing = "idle" if task is None else f"at {task.command.method}, {task.progress.describe()}"
+        self._view.gang_lost(loss.gang, f"{loss.cause} ({doing})")
         self._failed_builds += task is None and not was_idle
         if self._failed_builds >= MOST_FAILED_BUILDS and not self._busy and not self._idle:
             raise GangFailed(f"no gang can be built: {loss.cause}\n{loss.details}".rstrip())
@@ -246,7 +253,7 @@ class Scheduler:
         if folder.latents.is_file():
             step = self._requests[task.video_id].num_steps
         attempts = note_failure(folder, step=step)
-        log.info("%s: %s, attempt %d, at %s", loss.gang, task.video_id, attempts.count, task.command.method)
+        log.info("%s: %s failed for the %d. time in a row", loss.gang, task.video_id, attempts.count)
         if attempts.count >= self._policy.max_attempts:
             set_aside(folder, attempts=attempts.count, cause=loss.cause, details=loss.details)
             self._outcome.failed[task.video_id] = loss.cause
