@@ -54,6 +54,11 @@ class VirtualPool:
         """Share of the gangs' time in which they did something."""
         return sum(gang.busy_seconds for gang in self._gangs.values()) / (self.now * len(self._gangs))
 
+    @property
+    def decoders(self) -> tuple[str, ...]:
+        """None."""
+        return ()
+
     def clock(self) -> float:
         """The virtual time in seconds."""
         return self.now

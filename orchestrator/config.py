@@ -75,6 +75,12 @@ class DecodeConfig:
 
     parallel: bool = False
     """All ranks of the gang decode bands of rows together; else rank 0 alone. Frames differ by rounding (1e-6)."""
+    workers: int = 0
+    """Workers that decode and write the files while the gangs denoise the next videos (Ray only); 0: gangs do it."""
+    device: str = "cpu"
+    """Where these workers decode: cpu, or cuda (a GPU for each, beside those of the gangs)."""
+    max_waiting: int = 2
+    """Videos that may wait for them, beyond one for each gang; then gangs wait."""
     tiling: bool = False
     """Decode overlapping tiles one by one: little memory whatever the size, but other pixels near their edges."""
 

@@ -4,8 +4,9 @@ Decoding can run out of memory after an hour of denoising. Whatever happens to i
 """
 
 import json
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
+from typing import Any
 
 import torch
 from safetensors import SafetensorError, safe_open
@@ -26,6 +27,10 @@ class Denoised:
     """(1, C, F, H, W), float32."""
     rounds: tuple[RoundReport, ...]
     stage_seconds: dict[Stage, float]
+    layout: dict[str, Any] = field(default_factory=dict)
+    """How the gang split the video, as the sidecar says it."""
+    peak_memory_bytes: int = 0
+    """The largest of its ranks so far."""
     resumed: tuple[str, ...] = ()
     """Where the video was taken up again, and from what."""
 
@@ -35,6 +40,8 @@ def write_latents(path: Path, denoised: Denoised) -> None:
     record = {
         "rounds": [asdict(one) for one in denoised.rounds],
         "resumed": denoised.resumed,
+        "layout": denoised.layout,
+        "peak_memory_bytes": denoised.peak_memory_bytes,
         "stage_seconds": {stage.value: seconds for stage, seconds in denoised.stage_seconds.items()},
     }
     with publish(path) as temporary:
@@ -60,5 +67,7 @@ def read_latents(path: Path) -> Denoised:
         latents=latents,
         rounds=tuple(RoundReport(**{**one, "kind": Round(one["kind"])}) for one in record["rounds"]),
         resumed=tuple(record["resumed"]),
+        layout=record["layout"],
+        peak_memory_bytes=record["peak_memory_bytes"],
         stage_seconds={Stage(stage): seconds for stage, seconds in record["stage_seconds"].items()},
     )

@@ -56,6 +56,14 @@ class ClusterSpec:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class DecoderSpec:
+    """Workers that decode while gangs denoise."""
+
+    count: int
+    device: Device
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class LaunchPlan:
     """Everything that a launch does, checked."""
 
@@ -71,6 +79,7 @@ class LaunchPlan:
     shard_blocks: bool
     decode_parallel: bool
     cluster: ClusterSpec
+    decoders: DecoderSpec
     run_folder: RunFolder
     policy: Policy
     """How failures are met, and when checkpoints are written."""
@@ -135,6 +144,7 @@ def plan_launch(config: LaunchConfig, *, torchrun_world_size: int = 1) -> Launch
             object_store_mb=config.cluster.object_store_mb,
         ),
         run_folder=_run_folder(config, job_name, entries),
+        decoders=_decoders(config, kind),
         policy=policy_of(config),
         dry_run=config.dry_run,
     )
@@ -216,6 +226,22 @@ def _run_folder(config: LaunchConfig, job_name: str, video_ids: Iterable[str]) -
     folder = RunFolder(root.absolute())
     folder.check_writable()
     return folder
+
+
+def _decoders(config: LaunchConfig, kind: ClusterKind) -> DecoderSpec:
+    decode = config.decode
+    device = choose(Device, decode.device, "decode.device")
+    if decode.workers < 0:
+        raise BadInput(f"decode.workers={decode.workers} must be at least 0")
+    if decode.workers and decode.parallel:
+        raise BadInput("decode.workers and decode.parallel are both set: workers decode alone, each its own video")
+    if decode.workers and kind is ClusterKind.NONE:
+        raise BadInput(f"decode.workers={decode.workers} needs Ray: cluster=local or cluster=ray")
+    if decode.workers and device is Device.CUDA and kind is ClusterKind.LOCAL and count_gpus() < decode.workers:
+        raise BadInput(
+            f"decode.workers={decode.workers} with decode.device=cuda: this machine has {count_gpus()} GPUs"
+        )
+    return DecoderSpec(count=decode.workers, device=device)
 
 
 def smaller_plan(plan: LaunchPlan, layout: Layout) -> LaunchPlan | None:

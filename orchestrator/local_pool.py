@@ -34,6 +34,7 @@ class LocalPool:
                 device=plan.cluster.device,
                 device_index=int(os.environ.get("LOCAL_RANK", "0")),
                 num_threads=plan.cluster.cpus_per_rank,
+                loads_decoder=True,
             )
         )
         if self._world_size > 1:
@@ -45,6 +46,11 @@ class LocalPool:
     def gangs(self) -> Sequence[str]:
         """The one gang."""
         return (GANG_NAME,)
+
+    @property
+    def decoders(self) -> Sequence[str]:
+        """None: the gang decodes."""
+        return ()
 
     def submit(self, gang: str, command: Command, *, limit_seconds: float | None = None) -> None:
         """Run the command here and now; nobody is there to watch the limit.

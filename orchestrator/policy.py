@@ -25,6 +25,8 @@ class Policy:
     """Pause after the first failed attempt; doubled after each further one."""
     grace_seconds: float = 30.0
     """How long gangs may take to come to a checkpoint once the launch is asked to stop."""
+    max_waiting: int = 2
+    """Denoised videos that may wait for a decode worker, beyond one for each gang."""
     retry_failed: bool = False
     """Try again what earlier launches have set aside."""
 

@@ -24,7 +24,10 @@ def policy_of(config: LaunchConfig) -> Policy:
             raise BadInput(f"{name}={value} must be a number of seconds, at least 0")
     if retry.max_attempts < 1:
         raise BadInput(f"retry.max_attempts={retry.max_attempts} must be at least 1")
+    if config.decode.max_waiting < 0:
+        raise BadInput(f"decode.max_waiting={config.decode.max_waiting} must be at least 0")
     return Policy(
+        max_waiting=config.decode.max_waiting,
         checkpoint_state=choose(CheckpointState, checkpoint.state, "checkpoint.state"),
         checkpoint_every=checkpoint.every,
         max_attempts=retry.max_attempts,

@@ -50,11 +50,19 @@ Event = Reply | GangReady | GangLost
 
 
 class Pool(Protocol):
-    """Gangs that hold a loaded model and wait for commands, each doing one at a time."""
+    """Gangs that hold a loaded model, and decode workers, that wait for commands, each doing one at a time.
+
+    Events name a decode worker as they name a gang.
+    """
 
     @property
     def gangs(self) -> Sequence[str]:
         """Names of all, ready or not."""
+        ...
+
+    @property
+    def decoders(self) -> Sequence[str]:
+        """Names of the workers that only decode, ready or not."""
         ...
 
     def submit(self, gang: str, command: Command, *, limit_seconds: float | None = None) -> None:

@@ -30,6 +30,10 @@ class RankSpec:
     """GPU among those that this process sees."""
     num_threads: int
     """CPU threads."""
+    loads_decoder: bool
+    """Whether this gang decodes its videos itself."""
+    decodes_only: bool = False
+    """Whether this is a decode worker, which has no part of the transformer."""
 
 
 class RankActor:

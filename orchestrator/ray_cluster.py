@@ -12,7 +12,7 @@ import ray
 
 from orchestrator.choices import ClusterKind, Device
 from orchestrator.errors import BadInput, GangFailed
-from orchestrator.launch_plan import ClusterSpec
+from orchestrator.launch_plan import ClusterSpec, DecoderSpec
 from parallel.layout import Layout
 
 NAMESPACE = "spectrum-orchestrator"
@@ -21,8 +21,8 @@ ANSWER_SECONDS = 5
 
 
 @contextmanager
-def ray_cluster(cluster: ClusterSpec, layout: Layout) -> Iterator[None]:
-    """Ray, up and with room for the gangs; down (or left) at the end.
+def ray_cluster(cluster: ClusterSpec, layout: Layout, decoders: DecoderSpec) -> Iterator[None]:
+    """Ray, up and with room for the gangs and decode workers; down (or left) at the end.
 
     Raises:
         BadInput: no cluster answers at the address, or it has not the room.
@@ -30,7 +30,7 @@ def ray_cluster(cluster: ClusterSpec, layout: Layout) -> Iterator[None]:
     """
     try:
         if cluster.kind is ClusterKind.LOCAL:
-            _start(cluster, layout)
+            _start(cluster, layout, decoders)
         else:
             _join(cluster)
             _check_room(cluster, layout)
@@ -39,13 +39,14 @@ def ray_cluster(cluster: ClusterSpec, layout: Layout) -> Iterator[None]:
         ray.shutdown()
 
 
-def _start(cluster: ClusterSpec, layout: Layout) -> None:
+def _start(cluster: ClusterSpec, layout: Layout, decoders: DecoderSpec) -> None:
     num_ranks = layout.world_size * cluster.num_gangs
+    gpu_decoders = decoders.count if decoders.device is Device.CUDA else 0
     try:
         ray.init(
             address="local",
-            num_cpus=num_ranks * cluster.cpus_per_rank,
-            num_gpus=num_ranks if cluster.device is Device.CUDA else 0,
+            num_cpus=(num_ranks + decoders.count) * cluster.cpus_per_rank,
+            num_gpus=(num_ranks if cluster.device is Device.CUDA else 0) + gpu_decoders,
             object_store_memory=cluster.object_store_mb * 2**20,
             include_dashboard=False,
             logging_level=logging.ERROR,

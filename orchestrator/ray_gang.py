@@ -1,7 +1,7 @@
 """One gang of Ray actors: how it is built, step by step, and what its ranks answer."""
 
-from collections.abc import Iterator
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field, replace
 from time import monotonic
 from typing import Any
 
@@ -11,7 +11,7 @@ from ray.util.placement_group import PlacementGroup, placement_group, placement_
 from ray.util.scheduling_strategies import PlacementGroupSchedulingStrategy
 
 from orchestrator.choices import ClusterKind, Device
-from orchestrator.launch_plan import LaunchPlan
+from orchestrator.launch_plan import ClusterSpec, LaunchPlan
 from orchestrator.pool import Command
 from orchestrator.rank import RankActor, RankSpec
 from parallel.layout import Layout
@@ -144,46 +144,67 @@ class RayGang:
 
 def begin_gang(name: str, plan: LaunchPlan, *, is_rebuilt: bool = False) -> RayGang:
     """Ask for a gang's room; its steps lead on from there as each of them is done."""
-    on_gpu = plan.cluster.device is Device.CUDA
-    bundle = {"CPU": float(plan.cluster.cpus_per_rank)} | ({"GPU": 1.0} if on_gpu else {})
-    placement = placement_group([bundle] * plan.layout.world_size, strategy="PACK")
+    specs = [_rank_spec(plan, rank) for rank in range(plan.layout.world_size)]
+    return _begin(name, plan, specs, is_rebuilt=is_rebuilt)
+
+
+def begin_decoder(name: str, plan: LaunchPlan, *, is_rebuilt: bool = False) -> RayGang:
+    """Ask for the room of a decode worker: a gang of one rank that has no transformer."""
+    alone = replace(plan, layout=Layout(), shard_blocks=False, decode_parallel=False, cluster=_decoder_cluster(plan))
+    spec = replace(_rank_spec(alone, 0), loads_decoder=True, decodes_only=True)
+    return _begin(name, alone, [spec], is_rebuilt=is_rebuilt)
+
+
+def _decoder_cluster(plan: LaunchPlan) -> ClusterSpec:
+    return replace(plan.cluster, device=plan.decoders.device)
+
+
+def _begin(name: str, plan: LaunchPlan, specs: Sequence[RankSpec], *, is_rebuilt: bool) -> RayGang:
+    bundle = {"CPU": float(plan.cluster.cpus_per_rank)}
+    if plan.cluster.device is Device.CUDA:
+        bundle["GPU"] = 1.0
+    placement = placement_group([bundle] * len(specs), strategy="PACK")
     gang = RayGang(name=name, layout=plan.layout, placement=placement, is_rebuilt=is_rebuilt)
-    gang.pending = {gang.placement.ready(): 0}
-    gang.building = _build(gang, plan)
+    gang.pending = {placement.ready(): 0}
+    gang.building = _build(gang, plan, specs)
     return gang
 
 
-def _build(gang: RayGang, plan: LaunchPlan) -> Iterator[None]:
+def _rank_spec(plan: LaunchPlan, rank: int) -> RankSpec:
+    return RankSpec(
+        rank=rank,
+        layout=plan.layout,
+        engine=plan.engine,
+        uneven=plan.is_uneven,
+        shard_blocks=plan.shard_blocks,
+        decode_parallel=plan.decode_parallel,
+        embeddings=plan.run_folder.embeddings,
+        model=plan.model,
+        device=plan.cluster.device,
+        device_index=0,  # Ray shows each actor its own GPU only
+        num_threads=plan.cluster.cpus_per_rank,
+        loads_decoder=not plan.decoders.count,
+    )
+
+
+def _build(gang: RayGang, plan: LaunchPlan, specs: Sequence[RankSpec]) -> Iterator[None]:
     """One step whenever the calls of the last one are answered: actors, process group, model."""
-    cluster, layout = plan.cluster, plan.layout
-    machines = _machines(gang, layout.world_size)
+    machines = _machines(gang, len(specs))
     gang.nodes = [machine["NodeManagerHostname"] for machine in machines]
     # A rank that restarts alone is useless to its gang: the gang is rebuilt whole.
     options: dict[str, Any] = {"max_restarts": 0, "max_task_retries": 0, "concurrency_groups": {HEALTH: 1}}
     actor_class: Any = ray.remote(**options)(RankActor)
     gang.actors = [
         actor_class.options(
-            num_cpus=cluster.cpus_per_rank,
-            num_gpus=1 if cluster.device is Device.CUDA else 0,
-            scheduling_strategy=PlacementGroupSchedulingStrategy(gang.placement, placement_group_bundle_index=rank),
-        ).remote(
-            RankSpec(
-                rank=rank,
-                layout=layout,
-                engine=plan.engine,
-                uneven=plan.is_uneven,
-                shard_blocks=plan.shard_blocks,
-                decode_parallel=plan.decode_parallel,
-                embeddings=plan.run_folder.embeddings,
-                model=plan.model,
-                device=cluster.device,
-                device_index=0,  # Ray shows each actor its own GPU only
-                num_threads=cluster.cpus_per_rank,
-            )
-        )
-        for rank in range(layout.world_size)
+            num_cpus=plan.cluster.cpus_per_rank,
+            num_gpus=1 if plan.cluster.device is Device.CUDA else 0,
+            scheduling_strategy=PlacementGroupSchedulingStrategy(
+                gang.placement, placement_group_bundle_index=spec.rank
+            ),
+        ).remote(spec)
+        for spec in specs
     ]
-    if layout.world_size > 1:
+    if len(specs) > 1:
         is_local = plan.cluster.kind is ClusterKind.LOCAL
         addresses = ["127.0.0.1" if is_local else machine["NodeManagerAddress"] for machine in machines]
         # A store that rank 0 opens on a free port, through which the ranks find each other.

@@ -13,7 +13,7 @@ import ray
 
 from orchestrator.launch_plan import LaunchPlan, smaller_plan
 from orchestrator.pool import Command, Event, GangLost, GangReady, Reply
-from orchestrator.ray_gang import RankLost, RayGang, begin_gang
+from orchestrator.ray_gang import RankLost, RayGang, begin_decoder, begin_gang
 from orchestrator.reports import StageReport
 from parallel.layout import Layout
 
@@ -36,13 +36,21 @@ class RayPool:
         self._gangs: dict[str, RayGang] = {}
         self._events: deque[Event] = deque()
         self._next_beat = monotonic()
+        self._decoders = tuple(f"decoder {index}" for index in range(plan.decoders.count))
         for index in range(plan.cluster.num_gangs):
             self._begin(f"gang {index}")
+        for name in self._decoders:
+            self._begin(name)
 
     @property
     def gangs(self) -> Sequence[str]:
         """Names of the gangs, ready or not."""
-        return tuple(self._gangs)
+        return tuple(name for name in self._gangs if name not in self._decoders)
+
+    @property
+    def decoders(self) -> Sequence[str]:
+        """Names of the decode workers, ready or not."""
+        return self._decoders
 
     def submit(self, gang: str, command: Command, *, limit_seconds: float | None = None) -> None:
         """Let every rank of an idle gang begin."""
@@ -75,7 +83,8 @@ class RayPool:
         return self._gangs[gang].layout
 
     def _begin(self, name: str, plan: LaunchPlan | None = None, *, is_rebuilt: bool = False) -> None:
-        self._gangs[name] = begin_gang(name, plan or self._plan, is_rebuilt=is_rebuilt)
+        begin = begin_decoder if name in self._decoders else begin_gang
+        self._gangs[name] = begin(name, plan or self._plan, is_rebuilt=is_rebuilt)
 
     def _collect(self, timeout: float) -> None:
         """Take the answers of ranks that have finished, or wait for the first."""
@@ -117,7 +126,8 @@ class RayPool:
                 gang.ask_health()
             except RankLost as loss:
                 self._lose(gang, loss)
-            if gang.waits_for_room and gang.is_rebuilt and monotonic() - gang.began > PLACEMENT_SECONDS:
+            may_shrink = gang.is_rebuilt and gang.name not in self._decoders
+            if gang.waits_for_room and may_shrink and monotonic() - gang.began > PLACEMENT_SECONDS:
                 self._shrink(gang)
 
     def _shrink(self, gang: RayGang) -> None:

@@ -91,7 +91,7 @@ def _cluster(plan: LaunchPlan, view: View) -> Iterator[None]:
     )
     from orchestrator.ray_cluster import ray_cluster  # noqa: PLC0415
 
-    with no_process_left(), ray_cluster(plan.cluster, plan.layout):
+    with no_process_left(), ray_cluster(plan.cluster, plan.layout, plan.decoders):
         yield
 
 

@@ -15,7 +15,7 @@ from orchestrator.policy import Policy, Stop
 from orchestrator.pool import Command, GangLost, GangReady, Pool, Reply
 from orchestrator.queue import VideoQueue, Waiting
 from orchestrator.request import Request
-from orchestrator.script import Ending, Script, encode_ahead, render_script
+from orchestrator.script import Ending, Script, decode_script, encode_ahead, render_script
 from orchestrator.sidecar import Provenance
 from orchestrator.view import GangProgress, View
 
@@ -85,6 +85,9 @@ class Scheduler:
         self._later: list[tuple[float, str]] = []
         self._idle: dict[str, Hashable | None] = {}
         self._busy: dict[str, _Task] = {}
+        self._decoders = frozenset(pool.decoders)
+        self._idle_decoders: set[str] = set()
+        self._to_decode: deque[str] = deque()
         self._slowest: dict[Hashable, float] = {}
         self._texts: deque[str] = deque()
         self._encoded: set[str] = set()
@@ -108,7 +111,7 @@ class Scheduler:
                 case GangReady():
                     self._failed_builds = 0
                     self._without_gang_since = None
-                    self._idle[event.gang] = None
+                    self._rest(event.gang, None)
                     self._view.gang_ready(event.gang, event.nodes)
                 case GangLost():
                     self._take_loss(event)
@@ -154,7 +157,7 @@ class Scheduler:
             if overdue and self._busy:
                 log.warning("gangs that did not come to a checkpoint in time: %s", ", ".join(self._busy))
             return bool(self._busy) and not overdue
-        return bool(self._busy or self._queue or self._later)
+        return bool(self._busy or self._queue or self._later or self._to_decode)
 
     def _begin_what_can(self) -> None:
         """Give every idle gang the next video."""
@@ -162,12 +165,31 @@ class Scheduler:
             self._enqueue(heappop(self._later)[1])
         if self._is_stopping():
             return
+        while self._idle_decoders and self._to_decode:
+            self._begin_decode(self._idle_decoders.pop(), self._to_decode.popleft())
         for gang in list(self._idle):
-            if not self._queue:
+            if not self._queue or self._has_to_wait():
                 self._view.gang_idle(gang)
                 return
             video_id, shape = self._queue.take(self._idle.pop(gang))
             self._begin(gang, video_id, shape)
+
+    def _has_to_wait(self) -> bool:
+        """Whether as many denoised videos wait for a decode worker as may, with those that are being denoised."""
+        if not self._decoders:
+            return False
+        return len(self._busy) + len(self._to_decode) >= len(self._pool.gangs) + self._policy.max_waiting
+
+    def _rest(self, gang: str, shape: Hashable | None) -> None:
+        """Note that a gang or decode worker has nothing to do."""
+        if gang in self._decoders:
+            self._idle_decoders.add(gang)
+        else:
+            self._idle[gang] = shape
+
+    def _begin_decode(self, decoder: str, video_id: str) -> None:
+        request, folder = self._requests[video_id], self._run_folder.video(video_id)
+        self._start(decoder, video_id, shape_of(request), decode_script(video_id, request, folder, self._provenance))
 
     def _begin(self, gang: str, video_id: str, shape: Hashable) -> None:
         script = render_script(
@@ -179,10 +201,14 @@ class Scheduler:
             now=self._clock,
             is_stopping=self._is_stopping,
             agree=self._pool.agree,
+            ends_denoised=bool(self._decoders),
         )
         texts = self._texts_ahead(self._requests[video_id])
         if texts:
             script = encode_ahead(texts, video_id, self._requests[video_id], script)
+        self._start(gang, video_id, shape, script)
+
+    def _start(self, gang: str, video_id: str, shape: Hashable, script: Script) -> None:
         ask = next(script)
         self._busy[gang] = _Task(
             video_id=video_id,
@@ -224,19 +250,32 @@ class Scheduler:
             ask = task.script.send(reply.report)
         except StopIteration as end:
             del self._busy[reply.gang]
-            self._idle[reply.gang] = task.shape
-            if end.value is Ending.DONE:
-                folder = self._run_folder.video(task.video_id)
-                forget_failures(folder)
-                self._view.video_done(reply.gang, task.video_id, folder)
+            self._rest(reply.gang, task.shape)
+            self._end(reply.gang, task.video_id, end.value)
             return
         task.command, task.progress = ask.command, ask.progress
         self._view.gang_at(reply.gang, ask.progress)
         self._submit(reply.gang)
 
+    def _end(self, gang: str, video_id: str, ending: Ending) -> None:
+        """A script has come to its end."""
+        match ending:
+            case Ending.DONE:
+                folder = self._run_folder.video(video_id)
+                forget_failures(folder)
+                self._view.video_done(gang, video_id, folder)
+            case Ending.DENOISED:
+                self._to_decode.append(video_id)
+                self._view.gang_idle(gang)
+            case Ending.UNREADABLE:
+                self._enqueue(video_id)
+            case Ending.PAUSED:
+                pass
+
     def _take_loss(self, loss: GangLost) -> None:
         """The gang is rebuilt by the pool; its video is tried again later, or set aside."""
-        was_idle = self._idle.pop(loss.gang, self) is not self
+        was_idle = self._idle.pop(loss.gang, self) is not self or loss.gang in self._idle_decoders
+        self._idle_decoders.discard(loss.gang)
         task = self._busy.pop(loss.gang, None)
         doing = "idle" if task is None else f"at {task.command.method}, {task.progress.describe()}"
         self._view.gang_lost(loss.gang, f"{loss.cause} ({doing})")
@@ -274,6 +313,9 @@ class Scheduler:
         return min(max(self._later[0][0] - self._clock(), 0.0), TICK_SECONDS)
 
     def _enqueue(self, video_id: str) -> None:
+        if self._decoders and self._run_folder.video(video_id).latents.is_file():
+            self._to_decode.append(video_id)
+            return
         request = self._requests[video_id]
         self._queue.add(
             Waiting(video_id=video_id, priority=self._priorities.get(video_id, 0), shape=shape_of(request))

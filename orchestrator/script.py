@@ -19,6 +19,8 @@ class Ending(StrEnum):
     """How a script ended."""
 
     DONE = "done"  # the video is published
+    DENOISED = "denoised"  # its latents are on the disk, for a decode worker
+    UNREADABLE = "unreadable"  # they are there, but cannot be read
     PAUSED = "paused"  # what is done so far is on the disk
 
 
@@ -43,6 +45,7 @@ def render_script(
     now: Callable[[], float],
     is_stopping: Callable[[], bool],
     agree: Callable[[bool], bool],
+    ends_denoised: bool = False,
 ) -> Script:
     """Yields what to ask the gang next; takes the report of each; returns how it ended.
 
@@ -55,6 +58,7 @@ def render_script(
         now: seconds, of any clock.
         is_stopping: whether to write a checkpoint and end at the next opportunity.
         agree: see `Pool.agree`.
+        ends_denoised: whether another worker decodes.
     """
     # With an error budget the rounds are decided on the way; the paper's plan then stands in for what to expect.
     plan = request.forecast.plan(request.num_steps)
@@ -97,6 +101,8 @@ def render_script(
         yield Ask(progress=progress, command=Command("keep_latents", (folder.root,)))
     else:
         progress = at_decode
+    if ends_denoised:
+        return Ending.DENOISED
     if is_stopping():
         return Ending.PAUSED
     yield Ask(progress=progress, command=Command("decode"))
@@ -104,6 +110,26 @@ def render_script(
         progress=replace(progress, stage=Stage.PUBLISH),
         command=Command("publish", (folder.root, provenance)),
     )
+    return Ending.DONE
+
+
+def decode_script(video_id: str, request: Request, folder: VideoFolder, provenance: Provenance) -> Script:
+    """What a denoised video asks of a decode worker."""
+    steps = request.num_steps
+    progress = GangProgress(
+        video_id=video_id,
+        prompt=request.prompt,
+        stage=Stage.DECODE,
+        num_steps=steps,
+        step=steps,
+        fraction_done=1.0,
+    )
+    report = yield Ask(progress=progress, command=Command("take_latents", (video_id, request, folder.root)))
+    if not report.result:
+        folder.latents.unlink(missing_ok=True)
+        return Ending.UNREADABLE
+    yield Ask(progress=progress, command=Command("decode"))
+    yield Ask(progress=replace(progress, stage=Stage.PUBLISH), command=Command("publish", (folder.root, provenance)))
     return Ending.DONE
 
 

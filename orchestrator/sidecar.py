@@ -45,8 +45,20 @@ class Result:
     """Rank 0: model and layout."""
     device: str
     """Name of the device."""
+    layout: dict[str, Any]
+    """How the gang split the video; see `layout_record`."""
     resumed: tuple[str, ...] = ()
     """Where the video was taken up again, and from what."""
+
+
+def layout_record(rank: RankSpec) -> dict[str, Any]:
+    """How a gang splits a video, as the sidecar says it."""
+    return {
+        **asdict(rank.layout),
+        "ranks": rank.layout.world_size,
+        "engine": rank.engine.value,
+        "shard_blocks": rank.shard_blocks,
+    }
 
 
 def publish_sidecar(folder: VideoFolder, result: Result, provenance: Provenance) -> None:
@@ -93,13 +105,13 @@ def _as_json(folder: VideoFolder, result: Result, provenance: Provenance) -> dic
             "dtype": rank.model.dtype.value,
             "text_device": rank.model.text_device.value,
         },
-        "layout": {
-            **asdict(rank.layout),
-            "ranks": rank.layout.world_size,
-            "engine": rank.engine.value,
-            "shard_blocks": rank.shard_blocks,
+        "layout": result.layout,
+        "decode": {
+            "parallel": rank.decode_parallel,
+            "worker": rank.decodes_only,
+            "device": rank.device.value,
+            "tiling": result.request.decode_tiling,
         },
-        "decode": {"parallel": rank.decode_parallel, "tiling": result.request.decode_tiling},
         "device": result.device,
         "plan": [one.kind.value for one in result.rounds],
         "num_full_rounds": sum(one.kind is Round.FULL for one in result.rounds),

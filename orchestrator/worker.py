@@ -18,14 +18,13 @@ from numpy.typing import NDArray
 from torch.distributed.distributed_c10d import Store
 from transformers.utils.logging import disable_progress_bar
 
-from orchestrator.artifacts import VideoFolder, publish
+from orchestrator.artifacts import VideoFolder
 from orchestrator.checkpoint import read_checkpoint, write_checkpoint
 from orchestrator.checkpoint_store import LATENTS, Generation, generations, publish_manifest, rank_file, remove_all
 from orchestrator.choices import Device
 from orchestrator.decode import decode_latents
 from orchestrator.engine import Engine
 from orchestrator.errors import DecodeMemoryError
-from orchestrator.filmstrip import write_filmstrip
 from orchestrator.freezing import freeze, freeze_latents, thaw, thaw_latents
 from orchestrator.gram_recorder import GramRecorder
 from orchestrator.latents_file import Denoised, read_latents, write_latents
@@ -42,9 +41,9 @@ from orchestrator.rank import RankSpec
 from orchestrator.render_state import Branch, RenderState
 from orchestrator.reports import Stage, StageReport
 from orchestrator.request import Request
-from orchestrator.sidecar import Provenance, Result, publish_sidecar
+from orchestrator.sidecar import Provenance, Result, layout_record, publish_sidecar
 from orchestrator.text import texts_of
-from orchestrator.video_file import write_video
+from orchestrator.video_files import write_files
 from parallel.apply import apply_sequence_parallel
 from parallel.network import use_interface_of
 from parallel.process_group import Rendezvous, join_from_environment, join_group, open_store, reach_store
@@ -109,6 +108,10 @@ class Worker:
     def load(self) -> None:
         """Load this rank's part of the model. The process group must have been joined, if there are other ranks."""
         spec, folder = self._spec, self._spec.model.folder
+        if spec.decodes_only:
+            self._group = TokenGroup(layout=spec.layout, rank=spec.rank)
+            self._vae = load_vae(folder, device=self._device)
+            return
         dtype = getattr(torch, spec.model.dtype.value)
         if spec.shard_blocks:
             transformer = load_sharded_transformer(
@@ -129,7 +132,7 @@ class Worker:
         )
         if self.is_first:
             self._embeddings = self._open_embeddings(dtype)
-        if self.is_first or spec.decode_parallel:
+        if spec.loads_decoder and (self.is_first or spec.decode_parallel):
             self._vae = load_vae(folder, device=self._device)
             if spec.decode_parallel:
                 apply_parallel_decode(self._vae)
@@ -158,7 +161,8 @@ class Worker:
 
     def keep_latents(self, folder: Path) -> StageReport:
         """End the denoising: gather the latents, and let rank 0 bring them to the disk before anything else."""
-        assert self._engine is not None and self._video is not None and self._video.state is not None
+        assert self._engine is not None and self._group is not None
+        assert self._video is not None and self._video.state is not None
         begin = perf_counter()
         video, state = self._video, self._video.state
         latents = self._engine.finish(state)
@@ -169,6 +173,8 @@ class Worker:
             rounds=tuple(state.rounds),
             resumed=tuple(state.resumed),
             stage_seconds=dict(video.seconds),
+            layout=layout_record(self._spec),
+            peak_memory_bytes=self._group.largest(_peak_memory_bytes(self._device), self._device),
         )
         if self.is_first:
             write_latents(VideoFolder(folder).latents, video.denoised)
@@ -258,7 +264,7 @@ class Worker:
         assert self._group is not None and self._video is not None and self._video.denoised is not None
         video, denoised, files = self._video, self._video.denoised, VideoFolder(folder)
         peak_memory = self._group.largest(_peak_memory_bytes(self._device), self._device)
-        report = self._timed(Stage.PUBLISH, lambda: self._write_files(files))
+        report = self._timed(Stage.PUBLISH, self._write_files_to(files))
         if self.is_first:
             result = Result(
                 video_id=video.video_id,
@@ -266,7 +272,8 @@ class Worker:
                 stage_seconds=video.seconds,
                 rounds=denoised.rounds,
                 resumed=denoised.resumed,
-                peak_memory_bytes=peak_memory,
+                layout=denoised.layout,
+                peak_memory_bytes=max(peak_memory, denoised.peak_memory_bytes),
                 rank=self._spec,
                 device=_device_name(self._device),
             )
@@ -315,6 +322,13 @@ class Worker:
     def forget(self) -> None:
         """Drop the video under way, after an error."""
         self._video = None
+
+    def _write_files_to(self, folder: VideoFolder) -> Callable[[], None]:
+        assert self._video is not None
+        if not self.is_first:
+            return lambda: None
+        assert self._video.frames is not None
+        return partial(write_files, folder, self._video.frames, self._video.request)
 
     def _begin(self, video_id: str, request: Request) -> _Video:
         if self._device.type == "cuda":
@@ -372,16 +386,6 @@ class Worker:
                 "decoding ran out of GPU memory; the latents are on the disk and the same command goes on from "
                 "them: add decode.parallel=true to decode on all ranks of the gang"
             ) from error
-
-    def _write_files(self, folder: VideoFolder) -> None:
-        assert self._video is not None
-        if not self.is_first:
-            return
-        assert self._video.frames is not None
-        with publish(folder.video) as path:
-            write_video(path, self._video.frames, fps=self._video.request.fps)
-        with publish(folder.preview) as path:
-            write_filmstrip(path, self._video.frames, prompt=self._video.request.prompt)
 
 
 def _peak_memory_bytes(device: torch.device) -> int:

@@ -34,20 +34,30 @@ class Gang:
 class BookkeepingPool:
     """A pool whose gangs take a second for each segment of a virtual clock, and fail when they are told to."""
 
-    def __init__(self, num_gangs: int, *, seed: int = 0, failures: dict[int, str] | None = None) -> None:
+    def __init__(
+        self,
+        num_gangs: int,
+        *,
+        seed: int = 0,
+        failures: dict[int, str] | None = None,
+        num_decoders: int = 0,
+        decode_seconds: float = 0.1,
+    ) -> None:
         """`failures`: what becomes of the n-th command of all, such as "rank 1 died"."""
+        self.decoders = tuple(f"decoder {index}" for index in range(num_decoders))
+        self._seconds = {**SECONDS, "decode": decode_seconds}
         self.now = 0.0
         self.commands: dict[str, list[Command]] = defaultdict(list)
         self.most_busy = 0
         self.lost: list[str] = []
         self._random = random.Random(seed)
-        self._gangs = {f"gang {index}": Gang() for index in range(num_gangs)}
+        self._gangs = {name: Gang() for name in [*(f"gang {index}" for index in range(num_gangs)), *self.decoders]}
         self._failures = dict(failures or {})
         self._count = 0
 
     @property
     def gangs(self) -> tuple[str, ...]:
-        return tuple(self._gangs)
+        return tuple(name for name in self._gangs if name not in self.decoders)
 
     def clock(self) -> float:
         return self.now
@@ -59,7 +69,7 @@ class BookkeepingPool:
         at = self._gangs[gang]
         assert at.is_ready and at.command is None, "a gang does one thing at a time"
         at.command = command
-        at.done_at = self.now + SECONDS.get(command.method, 0.1) * self._random.uniform(0.9, 1.1)
+        at.done_at = self.now + self._seconds.get(command.method, 0.1) * self._random.uniform(0.9, 1.1)
         at.limit = limit_seconds
         self.commands[gang].append(command)
         self.most_busy = max(self.most_busy, sum(one.command is not None for one in self._gangs.values()))

@@ -39,7 +39,7 @@ def ray_address(plan):
 
     from orchestrator.ray_cluster import ray_cluster
 
-    with ray_cluster(replace(plan.cluster, kind=ClusterKind.LOCAL), plan.layout):
+    with ray_cluster(replace(plan.cluster, kind=ClusterKind.LOCAL), plan.layout, plan.decoders):
         yield ray.get_runtime_context().gcs_address
     patch.undo()
 

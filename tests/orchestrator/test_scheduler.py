@@ -391,3 +391,31 @@ def test_segment_may_take_ten_times_the_slowest_before_it_counts_as_hung(tmp_pat
     render(pool, make_batch(1), RunFolder(tmp_path))
     assert limits[0] is None
     assert limits[1:] == [60.0] * (len(limits) - 1)
+
+
+def test_decode_workers_take_what_gangs_have_denoised_and_no_more_waits_than_may(tmp_path, make_batch):
+    run_folder, batch = RunFolder(tmp_path), make_batch(7, num_steps=12)
+    pool, diary, waiting = BookkeepingPool(2, num_decoders=1, decode_seconds=30.0), Diary(), []
+    event = pool.next_event
+
+    def next_event(timeout):
+        waiting.append(sum(run_folder.video(name).latents.is_file() for name in batch))
+        return event(timeout)
+
+    pool.next_event = next_event
+    render(pool, batch, run_folder, diary, max_waiting=1)
+    assert sorted(diary.done) == sorted(batch)
+    for gang in pool.gangs:
+        assert not {"decode", "publish"} & set(methods(pool, gang))
+    assert methods(pool, "decoder 0") == ["take_latents", "decode", "publish"] * 7
+    assert max(waiting) == 3, "one for each gang and one more"
+
+
+@settings(deadline=None, max_examples=30)
+@given(drawn=st.sets(st.integers(1, 120), max_size=8), seed=st.integers(0, 99))
+def test_loss_of_gangs_and_decode_workers_loses_no_video(tmp_path_factory, make_batch, drawn, seed):
+    run_folder, batch = RunFolder(tmp_path_factory.mktemp("run")), make_batch(5, num_steps=12)
+    pool = BookkeepingPool(2, seed=seed, num_decoders=2, failures=dict.fromkeys(drawn, "rank 0 on node died"))
+    diary = Diary()
+    assert not render(pool, batch, run_folder, diary, max_attempts=20, checkpoint_every=2.0).failed
+    assert sorted(diary.done) == sorted(batch)

@@ -60,6 +60,7 @@ def result(make_request, tmp_path) -> Result:
             device=Device.CPU,
             device_index=0,
             num_threads=1,
+            loads_decoder=True,
         ),
         device="cpu",
     )
