@@ -3,6 +3,7 @@
 import json
 import shlex
 import sys
+from pathlib import Path
 
 import pytest
 from hypothesis import given
@@ -33,6 +34,29 @@ def rounds_of(*, full: list[float], forecast: list[float]) -> tuple[RoundReport,
     return tuple(RoundReport(step=step, kind=kind, seconds=seconds) for step, (kind, seconds) in enumerate(kinds))
 
 
+RANK = RankSpec(
+    rank=0,
+    layout=Layout(cfg=2, ulysses=2),
+    engine=AttentionEngine.XFUSER,
+    uneven=False,
+    shard_blocks=True,
+    decode_parallel=True,
+    embeddings=Path("embeddings"),
+    model=ModelSpec(
+        name="tiny_wan",
+        folder=Path("model"),
+        fingerprint="f",
+        dtype=DType.BFLOAT16,
+        max_sequence_length=24,
+        text_device=Device.CPU,
+    ),
+    device=Device.CPU,
+    device_index=0,
+    num_threads=1,
+    loads_decoder=True,
+)
+
+
 @pytest.fixture
 def result(make_request, tmp_path) -> Result:
     return Result(
@@ -41,27 +65,8 @@ def result(make_request, tmp_path) -> Result:
         stage_seconds={Stage.ENCODE: 1.0, Stage.DENOISE: 10.0, Stage.DECODE: 2.0, Stage.PUBLISH: 1.0},
         rounds=rounds_of(full=[4.0, 4.0], forecast=[1.0, 1.0]),
         peak_memory_bytes=123,
-        rank=RankSpec(
-            rank=0,
-            layout=Layout(cfg=2, ulysses=2),
-            engine=AttentionEngine.XFUSER,
-            uneven=False,
-            shard_blocks=True,
-            decode_parallel=True,
-            embeddings=tmp_path,
-            model=ModelSpec(
-                name="tiny_wan",
-                folder=tmp_path,
-                fingerprint="f",
-                dtype=DType.BFLOAT16,
-                max_sequence_length=24,
-                text_device=Device.CPU,
-            ),
-            device=Device.CPU,
-            device_index=0,
-            num_threads=1,
-            loads_decoder=True,
-        ),
+        rank=RANK,
+        layout=layout_record(RANK),
         device="cpu",
     )
 
