@@ -21,6 +21,7 @@ from orchestrator.sidecar import (
     command_line,
     estimated_speedup,
     git_revision,
+    layout_record,
     publish_sidecar,
 )
 from parallel.layout import AttentionEngine, Layout
