@@ -7,7 +7,7 @@ from matplotlib.figure import Figure
 
 from benchmarks.quality_rows import FEWER_STEPS, SWEEP
 
-SIZE = (7.0, 4.2)
+SIZE = (7.0, 4.8)
 """Inches."""
 DOTS_PER_INCH = 150
 COLOURS = ("#0072B2", "#56B4E9", "#E69F00", "#009E73", "#D55E00", "#CC79A7")
@@ -37,7 +37,7 @@ def plot_sweep(lines: Mapping[str, Sequence[Mapping[str, float]]], file: Path, *
     axes.set_xticks(SWEEP)
     axes.set_xlabel("full rounds of 50")
     axes.set_ylabel("PSNR against all rounds full (dB)")
-    axes.set_title(f"{title}: mean of {captions} captions, ± standard error", fontsize=10)
+    axes.set_title(f"{title}: mean ± standard error, captions: {captions}", fontsize=10)
     _finish(figure, file)
 
 
@@ -52,7 +52,7 @@ def plot_errors(lines: Mapping[str, Mapping[int, float]], file: Path, *, title: 
     axes.set_yscale("log")
     axes.set_xlabel("step")
     axes.set_ylabel("relative error of the forecast")
-    axes.set_title(f"{title}: what each full round was worth", fontsize=10)
+    axes.set_title(f"{title}: error of the forecast in each full round's place", fontsize=10)
     _finish(figure, file)
 
 
@@ -61,5 +61,5 @@ def _finish(figure: Figure, file: Path) -> None:
     axes.grid(visible=True, color="#dddddd", linewidth=0.6)
     axes.set_axisbelow(True)
     axes.spines[["top", "right"]].set_visible(False)
-    axes.legend(fontsize=8, frameon=False)
+    figure.legend(loc="outside lower center", ncols=2, fontsize=8, frameon=False)  # where it hides no point
     figure.savefig(file, dpi=DOTS_PER_INCH, facecolor="white")

@@ -31,7 +31,7 @@ def markdown(regime: Regime, table: Sequence[dict[str, Any]]) -> str:
     """A heading for the regime, and a table for each number of full rounds."""
     most = max((row["captions"] for row in table), default=0)
     lines = [
-        f"### {regime.name}: guidance {regime.guidance_scale:g}, shift {regime.flow_shift:g}, {most} captions",
+        f"### {regime.name}: guidance {regime.guidance_scale:g}, shift {regime.flow_shift:g}; captions: {most}",
     ]
     for target in sorted({row["target"] for row in table}, reverse=True):
         own = [row for row in table if row["target"] == target]
@@ -40,7 +40,7 @@ def markdown(regime: Regime, table: Sequence[dict[str, Any]]) -> str:
 
 
 def _cells(row: dict[str, Any], most: int) -> list[str]:
-    name = row["method"] + ("" if row["captions"] == most else f" ({row['captions']} captions)")
+    name = row["method"] + ("" if row["captions"] == most else f" (captions: {row['captions']})")
     if "error" in row:
         return [name, f"cannot be run: {row['error']}", *[""] * (len(HEADINGS) - LEFT)]
     return [

@@ -32,7 +32,7 @@ def test_report_has_a_row_for_each_number_of_full_rounds(work, capsys):
     assert 10 < rows["reuse", 10]["psnr"] < 60
     assert rows["reuse", 10]["speedup"] > rows["reuse", 14]["speedup"] > 1.5
     assert rows[ALL_FULL, 50]["psnr"] == 100
-    assert "plain: guidance 5, shift 3, 1 captions" in printed
+    assert "plain: guidance 5, shift 3; captions: 1" in printed
     assert printed.count("| reuse ") == 2
 
 

@@ -84,8 +84,8 @@ def test_table_says_what_could_not_be_run_and_who_has_fewer_captions():
         **figures({0: {"error": "RuntimeError: no"}, 1: {"error": "RuntimeError: no"}}, {}),
     }
     text = markdown(PLAIN, [whole, part, broken])
-    assert "2 captions" in text.splitlines()[0]
-    assert "b (1 captions)" in text and "a (" not in text
+    assert "captions: 2" in text.splitlines()[0]
+    assert "b (captions: 1)" in text and "a (" not in text
     assert "cannot be run: RuntimeError: no" in text
 
 
