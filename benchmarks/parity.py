@@ -14,10 +14,8 @@ differently: the differences are printed, not judged.
 """
 
 import argparse
-import logging
 import sys
 import tempfile
-import warnings
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -27,10 +25,10 @@ import torch.distributed as dist
 from rich.console import Console
 from torch.distributed import FileStore  # type: ignore[attr-defined]
 from torch.multiprocessing.spawn import spawn
-from transformers.utils.logging import disable_progress_bar
 
 from benchmarks.arguments import parser, write_json
 from benchmarks.demo_model import FOLDER, REQUEST
+from benchmarks.quiet import silence_libraries
 from benchmarks.rank_engine import build, counted_collectives
 from orchestrator.decode import decode_latents
 from orchestrator.model_folder import transformer_heads
@@ -112,7 +110,7 @@ class Setting:
 
 def render_rank(rank: int, case: Case, setting: Setting, folder: Path) -> None:
     """One rank's part of a case: render, count, and let rank 0 store the result. Runs in a process of its own."""
-    _silence_libraries()
+    silence_libraries()
     torch.set_num_threads(1)
     device = torch.device(setting.device, rank) if setting.device == "cuda" else torch.device("cpu")
     if device.type == "cuda":
@@ -149,13 +147,6 @@ def render_rank(rank: int, case: Case, setting: Setting, folder: Path) -> None:
         )
     dist.barrier()
     dist.destroy_process_group()
-
-
-def _silence_libraries() -> None:
-    """Nothing but the table is to be seen: no progress of loading, no advice on what is not used here."""
-    warnings.filterwarnings("ignore", category=FutureWarning)
-    logging.disable(logging.WARNING)
-    disable_progress_bar()
 
 
 def run_case(case: Case, setting: Setting) -> dict[str, Any]:
