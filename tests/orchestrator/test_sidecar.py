@@ -93,7 +93,7 @@ def test_record_says_how_it_was_made(record):
         **{"cfg": 2, "ring": 1, "ulysses": 2, "ranks": 4},
         **{"engine": "xfuser", "shard_blocks": True},
     }
-    assert record["decode"] == {"parallel": True, "tiling": False}
+    assert record["decode"] == {"parallel": True, "worker": False, "device": "cpu", "tiling": False}
     assert record["model"]["dtype"] == "bfloat16"
     assert record["plan"] == ["full", "full", "forecast", "forecast"]
     assert record["num_full_rounds"] == 2
