@@ -7,9 +7,10 @@ from typing import Any
 import torch
 from torch import nn
 
+from spectrum.forecasters.svd import principal_forecast
 from spectrum.history import History
 from spectrum.plan import Plan, Round
-from spectrum.settings import ForecastSettings
+from spectrum.settings import Features, ForecastSettings, Method
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -60,6 +61,11 @@ class Trunk(nn.Module):
             hidden_index: where the image's hidden states stand in the pair that a block of two streams returns; None
                 for blocks that return the hidden states alone.
         """
+        if settings.features is not Features.HIDDEN or settings.error_budget is not None:
+            raise ValueError(
+                f"features={settings.features} with error_budget={settings.error_budget} needs a render engine: a "
+                "trunk in a pipeline forecasts hidden states on a fixed plan: features=hidden, error_budget=None"
+            )
         super().__init__()
         self.blocks = blocks if isinstance(blocks, nn.ModuleList) else nn.ModuleList(blocks)
         self.settings = settings
@@ -81,7 +87,10 @@ class Trunk(nn.Module):
         state.rounds.append(kind)
         if kind is Round.FORECAST:
             weights_K = self.settings.weights(state.history.steps, step, num_steps=self.call.num_steps)
-            return self._with_text(state.history.forecast(weights_K), *args, **kwargs)
+            forecast = state.history.forecast(weights_K)
+            if self.settings.method is Method.SVD:
+                forecast = principal_forecast(forecast, state.history.snapshots[-1], rank=self.settings.rank)
+            return self._with_text(forecast, *args, **kwargs)
         output = self._run_blocks(hidden_states, *args, **kwargs)
         if state.plan.is_remembered(step):
             state.history.append(step, self._hidden_of(output))
@@ -134,7 +143,7 @@ class Trunk(nn.Module):
             self._branches.clear()  # of a video that was broken off; the other branches' histories go with it
         if state is None or call.step == 0:
             plan = self.settings.plan(call.num_steps)
-            history = History(max(plan.num_snapshots, 1))
+            history = History(self.settings.capacity(plan))
             state = self._branches[call.branch] = _BranchState(plan=plan, history=history)
         if not call.step == len(state.rounds) < call.num_steps == len(state.plan):
             expected = f"step {len(state.rounds)} of {len(state.plan)}"

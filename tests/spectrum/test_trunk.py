@@ -255,3 +255,9 @@ def test_blocks_of_two_streams_hand_both_on_and_the_images_is_forecast(hidden_in
         else:
             output = trunk(image, text, shift)
         assert [output[hidden_index].item(), output[1 - hidden_index].item()] == expected
+
+
+@pytest.mark.parametrize("fields", [{"features": "velocity"}, {"error_budget": 0.1}])
+def test_what_a_trunk_cannot_do_is_refused(fields):
+    with pytest.raises(ValueError, match="needs a render engine"):
+        Trunk([nn.Identity()], ForecastSettings(**fields))
