@@ -1,0 +1,177 @@
+"""A real SLURM for the tests of this folder, jobs that are submitted to it, and what they should have rendered."""
+
+import os
+import shlex
+import subprocess
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+from slurm_cluster import INSTALL, SlurmCluster, missing_programs
+
+from orchestrator.artifacts import sha256_of
+from orchestrator.devices import count_gpus
+from orchestrator.slurm_folder import SlurmFolder
+
+ENDED = ("COMPLETED", "FAILED", "CANCELLED", "TIMEOUT", "NODE_FAIL", "PREEMPTED", "BOOT_FAIL")
+TINY = ["video.height=32", "video.width=32", "video.num_frames=5", "denoise.num_steps=8"]
+ONE_RANK = ["parallel=auto", "parallel.ranks=1"]
+PROMPTS = [
+    f"a {size} {colour} {shape} on a dark grey background"
+    for size in ("large", "small")
+    for colour in ("red", "green", "blue", "white")
+    for shape in ("circle", "square", "ring")
+]
+
+
+def pytest_collection_modifyitems(items: Sequence[pytest.Item]) -> None:
+    """Without SLURM every test that needs it is skipped, or fails where REQUIRE_SLURM is set, as in CI."""
+    missing = missing_programs()
+    here = Path(__file__).parent
+    for item in items:
+        if missing and here in item.path.parents and not os.environ.get("REQUIRE_SLURM"):
+            item.add_marker(pytest.mark.skip(reason=f"no SLURM on this machine; as root: {INSTALL}"))
+        if count_gpus() > 0 and here in item.path.parents:
+            item.add_marker(pytest.mark.skip(reason="the demo renders on the CPU"))
+
+
+@pytest.fixture(scope="session")
+def slurm() -> Iterator[SlurmCluster]:
+    """Four nodes on this machine's own addresses."""
+    yield from _running(SlurmCluster())
+
+
+@pytest.fixture(scope="session")
+def machines() -> Iterator[SlurmCluster]:
+    """Three nodes with networks, processes and disks of their own: they can be killed."""
+    if os.geteuid() != 0:
+        pytest.skip("namespaces for nodes need root")
+    yield from _running(SlurmCluster(num_nodes=3, namespaces=True))
+
+
+def _running(cluster: SlurmCluster) -> Iterator[SlurmCluster]:
+    assert not missing_programs(), f"no SLURM on this machine, and REQUIRE_SLURM is set; as root: {INSTALL}"
+    try:
+        cluster.start()
+        yield cluster
+    finally:
+        cluster.stop()
+
+
+@dataclass(frozen=True, kw_only=True)
+class Job:
+    """A job that was submitted."""
+
+    cluster: SlurmCluster
+    id: str
+    run: Path
+    printed: str
+
+    @property
+    def log(self) -> str:
+        files = sorted(SlurmFolder(self.run).root.glob("job-*.log"))
+        return "\n".join(file.read_text(errors="replace") for file in files)
+
+    @property
+    def videos(self) -> dict[str, str]:
+        return videos_in(self.run)
+
+    def wait(self, *, timeout: float = 150) -> str:
+        """Until it has ended; its state."""
+        try:
+            return self.cluster.wait_for_job(self.id, *ENDED, timeout=timeout)["JobState"]
+        except AssertionError as error:
+            raise AssertionError(f"{error}\n{self.log}") from error
+
+    def wait_for_log(self, text: str, *, count: int = 1, timeout: float = 120) -> None:
+        """Until its log holds the text so many times."""
+
+        def holds() -> bool:
+            assert self.cluster.job(self.id)["JobState"] not in ENDED, self.log
+            return self.log.count(text) >= count
+
+        self.cluster.wait_until(holds, f"{text!r} in the log", timeout)
+
+    def wait_for_videos(self, count: int) -> None:
+        self.cluster.wait_until(lambda: len(self.videos) >= count, f"{count} videos", 120)
+
+
+def videos_in(run: Path) -> dict[str, str]:
+    """sha256 of each finished video by id; there is no second file of one."""
+    found = {record.parent.name: sha256_of(record.parent / "video.mp4") for record in run.glob("*/video.json")}
+    assert len(list(run.rglob("*.mp4"))) <= len(found) + len(list(run.glob("*/.tmp-*.mp4")))
+    return found
+
+
+@pytest.fixture(scope="session")
+def batch_file(tmp_path_factory) -> Callable[[int], Path]:
+    """`batch_file(6)`: a file with so many prompts, the first ones of always the same list."""
+
+    def write(count: int) -> Path:
+        path = tmp_path_factory.mktemp("prompts") / "prompts.txt"
+        path.write_text("\n".join(PROMPTS[:count]))
+        return path
+
+    return write
+
+
+@pytest.fixture(scope="session")
+def submit(tmp_path_factory, command_environment, model_folder) -> Callable[..., subprocess.CompletedProcess[str]]:
+    """`submit(cluster, "+job=demo", …)`: the command, with the cluster's SLURM; None is a machine without one."""
+
+    def run(cluster: SlurmCluster | None, *arguments: str, **more: str) -> subprocess.CompletedProcess[str]:
+        environment = command_environment(PYTHONPATH=os.environ.get("PYTHONPATH", ""), **more)
+        environment |= {"PATH": "/nowhere"} if cluster is None else cluster.environment
+        return subprocess.run(
+            [sys.executable, "-m", "orchestrator.submit", f"model.path={model_folder}", *arguments],
+            cwd=tmp_path_factory.mktemp("cwd"),
+            env=environment,
+            capture_output=True,
+            text=True,
+            timeout=90,
+            check=False,
+        )
+
+    return run
+
+
+@pytest.fixture(scope="session")
+def submit_job(submit, tmp_path_factory) -> Callable[..., Job]:
+    """`submit_job(cluster, "batch=…", …)`: a tiny batch of the demo as a job."""
+
+    def run(cluster: SlurmCluster, *arguments: str, run: Path | None = None, **more: str) -> Job:
+        folder = run or tmp_path_factory.mktemp("job") / "run"
+        # Hydra lets each field be set once; what a test sets itself is not set here.
+        own = ["+job=demo", f"output={folder}", *TINY, "slurm.gpus_per_node=0", "slurm.time=10m"]
+        own += ["slurm.signal_seconds=60", "slurm.shared_folder=off", f"slurm.tmp={cluster.local_disk}"]
+        given = {argument.partition("=")[0] for argument in arguments}
+        own = [argument for argument in own if argument.partition("=")[0] not in given]
+        done = submit(cluster, *own, *arguments, **more)
+        assert done.returncode == 0, f"{shlex.join(arguments)}: {done.stderr}"
+        [job_id] = [line.split()[1] for line in done.stdout.splitlines() if line.startswith("job ")]
+        return Job(cluster=cluster, id=job_id, run=folder, printed=done.stdout)
+
+    return run
+
+
+@pytest.fixture(scope="session")
+def undisturbed(launch, batch_file, model_folder, tmp_path_factory) -> Callable[[int], dict[str, str]]:
+    """`undisturbed(6)`: sha256 of the videos of the first so many prompts, rendered by one process."""
+    known: dict[int, dict[str, str]] = {}
+
+    def render(count: int) -> dict[str, str]:
+        if count not in known:
+            folder = tmp_path_factory.mktemp("undisturbed") / "run"
+            done = launch(
+                *("+job=demo", *TINY, f"batch={batch_file(count)}", f"model.path={model_folder}", f"output={folder}"),
+                *("cluster=none", "parallel=auto"),
+                PYTHONPATH=os.environ.get("PYTHONPATH", ""),
+            )
+            assert done.returncode == 0, done.stderr
+            known[count] = videos_in(folder)
+            assert len(known[count]) == count
+        return known[count]
+
+    return render
