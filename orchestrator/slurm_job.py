@@ -175,7 +175,7 @@ class Job:
             return True
         log(
             f"{now.stalls} restarts in a row brought neither a finished video nor a newer checkpoint: this job "
-            "stops. Is the time limit (slurm.time) shorter than the way to the first checkpoint, or do the nodes fail? "
+            "stops. Is the time limit (slurm.time) shorter than the way to the first checkpoint, or do nodes fail? "
             f"The log above says how each start ended; submit again to go on ({path})"
         )
         return False

@@ -236,9 +236,11 @@ def _launch_words(config: SubmitConfig, typed: Sequence[str], run: Path) -> list
     words: list[Word] = [argument for argument in typed if not _is_own(argument)]
     words += ["cluster=ray", f"cluster.device={config.cluster.device.lower()}", f"output={run}"]
     parallel = config.parallel
-    given = any(_field_of(argument).startswith("parallel.ranks") for argument in typed)
-    if parallel.ranks is not None and not given:
+    given = {_field_of(argument) for argument in typed}
+    if parallel.ranks is not None and "parallel.ranks" not in given:
         words.append(f"parallel.ranks={parallel.ranks}")
+    if "cluster.cpus_per_rank" not in given:  # conf/cluster/slurm.yaml may say it, which the launch does not read
+        words.append(f"cluster.cpus_per_rank={config.cluster.cpus_per_rank}")
     if config.slurm.array is not None:
         words.append(Verbatim(f'"job.shard=$SLURM_ARRAY_TASK_ID/{config.slurm.array}"'))
     return words

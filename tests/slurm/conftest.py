@@ -1,11 +1,13 @@
 """A real SLURM for the tests of this folder, jobs that are submitted to it, and what they should have rendered."""
 
+import json
 import os
 import shlex
 import subprocess
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -17,7 +19,7 @@ from orchestrator.slurm_folder import SlurmFolder
 
 ENDED = ("COMPLETED", "FAILED", "CANCELLED", "TIMEOUT", "NODE_FAIL", "PREEMPTED", "BOOT_FAIL")
 TINY = ["video.height=32", "video.width=32", "video.num_frames=5", "denoise.num_steps=8"]
-ONE_RANK = ["parallel=auto", "parallel.ranks=1"]
+SLOW_STEPS = "denoise.num_steps=400"
 PROMPTS = [
     f"a {size} {colour} {shape} on a dark grey background"
     for size in ("large", "small")
@@ -117,22 +119,33 @@ def batch_file(tmp_path_factory) -> Callable[[int], Path]:
     return write
 
 
-@pytest.fixture(scope="session")
-def submit(tmp_path_factory, command_environment, model_folder) -> Callable[..., subprocess.CompletedProcess[str]]:
-    """`submit(cluster, "+job=demo", …)`: the command, with the cluster's SLURM; None is a machine without one."""
+@dataclass(frozen=True, kw_only=True)
+class Answer:
+    """What a call of the command came to."""
 
-    def run(cluster: SlurmCluster | None, *arguments: str, **more: str) -> subprocess.CompletedProcess[str]:
-        environment = command_environment(PYTHONPATH=os.environ.get("PYTHONPATH", ""), **more)
+    status: int
+    stdout: str
+    stderr: str
+
+
+@pytest.fixture(scope="session")
+def submit(tmp_path_factory, command_environment, model_folder) -> Callable[..., list[Answer]]:
+    """`submit(cluster, [["+job=demo", …], …])`: each command line with the cluster's SLURM; None is none at all."""
+
+    def run(cluster: SlurmCluster | None, command_lines: Sequence[Sequence[str]]) -> list[Answer]:
+        environment = command_environment(PYTHONPATH=os.environ.get("PYTHONPATH", ""))
         environment |= {"PATH": "/nowhere"} if cluster is None else cluster.environment
-        return subprocess.run(
-            [sys.executable, "-m", "orchestrator.submit", f"model.path={model_folder}", *arguments],
+        done = subprocess.run(
+            [sys.executable, Path(__file__).with_name("submit_many.py")],
+            input=json.dumps([[f"model.path={model_folder}", *line] for line in command_lines]),
             cwd=tmp_path_factory.mktemp("cwd"),
             env=environment,
             capture_output=True,
             text=True,
-            timeout=90,
-            check=False,
+            timeout=150,
+            check=True,
         )
+        return [Answer(**answer) for answer in json.loads(done.stdout)]
 
     return run
 
@@ -141,15 +154,15 @@ def submit(tmp_path_factory, command_environment, model_folder) -> Callable[...,
 def submit_job(submit, tmp_path_factory) -> Callable[..., Job]:
     """`submit_job(cluster, "batch=…", …)`: a tiny batch of the demo as a job."""
 
-    def run(cluster: SlurmCluster, *arguments: str, run: Path | None = None, **more: str) -> Job:
+    def run(cluster: SlurmCluster, *arguments: str, run: Path | None = None) -> Job:
         folder = run or tmp_path_factory.mktemp("job") / "run"
         # Hydra lets each field be set once; what a test sets itself is not set here.
         own = ["+job=demo", f"output={folder}", *TINY, "slurm.gpus_per_node=0", "slurm.time=10m"]
         own += ["slurm.signal_seconds=60", "slurm.shared_folder=off", f"slurm.tmp={cluster.local_disk}"]
         given = {argument.partition("=")[0] for argument in arguments}
         own = [argument for argument in own if argument.partition("=")[0] not in given]
-        done = submit(cluster, *own, *arguments, **more)
-        assert done.returncode == 0, f"{shlex.join(arguments)}: {done.stderr}"
+        [done] = submit(cluster, [[*own, *arguments]])
+        assert done.status == 0, f"{shlex.join(arguments)}: {done.stderr}"
         [job_id] = [line.split()[1] for line in done.stdout.splitlines() if line.startswith("job ")]
         return Job(cluster=cluster, id=job_id, run=folder, printed=done.stdout)
 
@@ -157,21 +170,31 @@ def submit_job(submit, tmp_path_factory) -> Callable[..., Job]:
 
 
 @pytest.fixture(scope="session")
-def undisturbed(launch, batch_file, model_folder, tmp_path_factory) -> Callable[[int], dict[str, str]]:
-    """`undisturbed(6)`: sha256 of the videos of the first so many prompts, rendered by one process."""
-    known: dict[int, dict[str, str]] = {}
+def render_undisturbed(launch, batch_file, model_folder, tmp_path_factory) -> Callable[..., dict[str, str]]:
+    """`render_undisturbed(6, …)`: sha256 of the videos of the first so many prompts, rendered by one process."""
 
-    def render(count: int) -> dict[str, str]:
-        if count not in known:
-            folder = tmp_path_factory.mktemp("undisturbed") / "run"
-            done = launch(
-                *("+job=demo", *TINY, f"batch={batch_file(count)}", f"model.path={model_folder}", f"output={folder}"),
-                *("cluster=none", "parallel=auto"),
-                PYTHONPATH=os.environ.get("PYTHONPATH", ""),
-            )
-            assert done.returncode == 0, done.stderr
-            known[count] = videos_in(folder)
-            assert len(known[count]) == count
-        return known[count]
+    def render(count: int, *more: str) -> dict[str, str]:
+        folder = tmp_path_factory.mktemp("undisturbed") / "run"
+        done = launch(
+            *("+job=demo", *TINY, f"batch={batch_file(count)}", f"model.path={model_folder}", f"output={folder}"),
+            *("cluster=none", "parallel=auto", *more),
+            PYTHONPATH=os.environ.get("PYTHONPATH", ""),
+        )
+        assert done.returncode == 0, done.stderr
+        found = videos_in(folder)
+        assert len(found) == count
+        return found
 
     return render
+
+
+@pytest.fixture(scope="session")
+def undisturbed(render_undisturbed) -> Callable[[int], dict[str, str]]:
+    """`undisturbed(6)`: of quick videos."""
+    return cache(render_undisturbed)
+
+
+@pytest.fixture(scope="session")
+def slow_undisturbed(render_undisturbed) -> dict[str, str]:
+    """Of twelve videos that take seconds each."""
+    return render_undisturbed(12, SLOW_STEPS)
