@@ -28,8 +28,12 @@ from orchestrator.slurm_steps import Allocation, RaySizes, RaySteps, own_tmp, py
 
 EXIT_FAILED = 1
 EXIT_RESUMABLE = 75
-FINAL_STATUSES = (0, 2, 3, 130)
-"""Of the driver, where starting it again would change nothing: done, bad input, some set aside, interrupted."""
+EXIT_BAD_INPUT = 2
+"""Of the driver: nothing would change, unless a node was lost meanwhile and its room with it."""
+ENDED_STATUSES = (0, EXIT_BAD_INPUT, 3)
+"""Of the driver, where nothing is left to be done: done, bad input, some set aside."""
+FINAL_STATUSES = (0, 3, EXIT_RESUMABLE, 130)
+"""Of the driver, where starting it again in this allocation would change nothing."""
 TERMINATED_SECONDS = 20
 """Time for the driver after SIGTERM; SLURM kills what is left after its KillWait, 30 s by default."""
 REQUEUE_SECONDS = 120
@@ -91,22 +95,23 @@ class Job:
         return status
 
     def _drive_until_done(self, steps: RaySteps) -> int:
-        restarts = 0
+        stalls = 0
         while True:
             before = run_progress(self.folder.run)
             status = self._drive_once(steps)
-            if self.asked.to_stop and status not in FINAL_STATUSES[:3]:
+            if self.asked.to_stop and status not in ENDED_STATUSES:
                 return EXIT_RESUMABLE
+            if status in FINAL_STATUSES:
+                return status
             nodes = len(steps.nodes_up)
             steps.settle()
-            has_lost = len(steps.nodes_up) < nodes
-            if status == EXIT_RESUMABLE or (status in FINAL_STATUSES and not (status == 2 and has_lost)):
+            if status == EXIT_BAD_INPUT and len(steps.nodes_up) == nodes:
                 return status
-            restarts = restarts + 1 if run_progress(self.folder.run) == before else 1
-            if restarts > self.options.driver_restarts:
-                log(f"{restarts} starts in this allocation did not get any further")
+            stalls = stalls + 1 if run_progress(self.folder.run) == before else 0
+            if stalls > self.options.driver_restarts:
+                log(f"{stalls} starts in this allocation did not get any further")
                 return status
-            log(f"start {restarts} again, of at most {self.options.driver_restarts} without getting any further")
+            log(f"starting again; {stalls} of at most {self.options.driver_restarts} starts did not get any further")
 
     def _drive_once(self, steps: RaySteps) -> int:
         """Ray on all nodes that there are, and the driver once; its status."""

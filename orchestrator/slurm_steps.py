@@ -115,6 +115,7 @@ class RaySteps:
     ) -> None:
         self._allocation, self._sizes, self._folder, self._log = allocation, sizes, folder, log
         self._steps: dict[str, _Step] = {}
+        self._lost: set[str] = set()
 
     @property
     def address(self) -> str | None:
@@ -139,27 +140,30 @@ class RaySteps:
         self.settle()
         if self.address is None:
             self.stop()
-            others = [node for node in self._allocation.nodes if node != own]
+            others = [node for node in self._allocation.nodes if node not in {own, *self._lost}]
             peer = [f"--peer={_node_address(others[0])}"] if others else []
             self._begin(own, "--head", f"--first-port={self._allocation.first_port}", *peer)
             self._wait(lambda: self._steps[own].address is not None, [own], deadline, stop)
             if self.address is None:
                 return
-        missing = [node for node in self._allocation.nodes if node not in self._steps]
+        missing = [node for node in self._allocation.nodes if node not in self._steps.keys() | self._lost]
         for node in missing:
             self._begin(node, f"--peer={self.address}")
         self._wait(lambda: set(missing) <= set(self.nodes_up), missing, deadline, stop)
 
     def settle(self) -> None:
-        """Forget the nodes that are gone; one of which nothing was heard lately is waited for until that is clear."""
-        deadline = time.monotonic() + LOST_SECONDS
-        while any(self._is_unclear(step) for step in self._steps.values()) and time.monotonic() < deadline:
+        """Forget the nodes that are gone; each that seems up is waited for until it says so, or counts as lost."""
+        begin = time.monotonic()
+        while any(step.is_up and step.last_seen < begin for step in self._steps.values()):
             time.sleep(0.1)
         for step in list(self._steps.values()):
-            if step.address is not None and not step.is_up:
+            if step.is_up:
+                continue
+            if step.is_lost:
+                # Another step there would only wait for it. One where Ray has ended by itself may have another try.
+                self._lost.add(step.node)
                 self._log(f"node {step.node} is lost")
-            if not step.is_up:
-                self._end([self._steps.pop(step.node)])
+            self._end([self._steps.pop(step.node)])
 
     def stop(self) -> None:
         """End Ray on every node."""
@@ -167,9 +171,6 @@ class RaySteps:
         self._end([step for step in self._steps.values() if step.node != self._allocation.own_node])
         self._end(list(self._steps.values()))
         self._steps.clear()
-
-    def _is_unclear(self, step: _Step) -> bool:
-        return step.is_up and time.monotonic() - step.last_seen > LOST_SECONDS / 3
 
     def _begin(self, node: str, *arguments: str) -> None:
         sizes, job_id = self._sizes, self._allocation.job_id
