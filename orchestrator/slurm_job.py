@@ -34,6 +34,8 @@ ENDED_STATUSES = (0, EXIT_BAD_INPUT, 3)
 """Of the driver, where nothing is left to be done: done, bad input, some set aside."""
 FINAL_STATUSES = (0, 3, EXIT_RESUMABLE, 130)
 """Of the driver, where starting it again in this allocation would change nothing."""
+LEASE_SECONDS = 70
+"""A driver that was killed on another node counts as alive until its lease, of a minute, has run out."""
 TERMINATED_SECONDS = 20
 """Time for the driver after SIGTERM; SLURM kills what is left after its KillWait, 30 s by default."""
 REQUEUE_SECONDS = 120
@@ -95,7 +97,7 @@ class Job:
         return status
 
     def _drive_until_done(self, steps: RaySteps) -> int:
-        stalls = 0
+        stalls, has_waited = 0, False
         while True:
             before = run_progress(self.folder.run)
             status = self._drive_once(steps)
@@ -106,7 +108,13 @@ class Job:
             nodes = len(steps.nodes_up)
             steps.settle()
             if status == EXIT_BAD_INPUT and len(steps.nodes_up) == nodes:
-                return status
+                if has_waited or not self.allocation.restart_count:
+                    return status
+                # What this job's first start took is not bad: the start before died too fast to give back its lease.
+                log(f"waiting {LEASE_SECONDS} s for what the start before this one may have left behind")
+                has_waited = True
+                self._wait(LEASE_SECONDS)
+                continue
             stalls = stalls + 1 if run_progress(self.folder.run) == before else 0
             if stalls > self.options.driver_restarts:
                 log(f"{stalls} starts in this allocation did not get any further")
@@ -159,6 +167,11 @@ class Job:
                 continue
             log(f"the driver ended with status {status}")
             return status
+
+    def _wait(self, seconds: float) -> None:
+        deadline = time.monotonic() + seconds
+        while time.monotonic() < deadline and not self.asked.to_stop:
+            time.sleep(POLL_SECONDS)
 
     def _grace_seconds(self) -> float:
         """How long the driver may take to stop: the rest is for Ray's end and the way back into the queue."""

@@ -225,15 +225,17 @@ class RaySteps:
             step.process.stdin.close()
         deadline = time.monotonic() + STOP_SECONDS
         for step in steps:
-            # srun would wait for a node that is gone, where nothing runs any more.
-            seconds = 0 if step.is_lost else max(deadline - time.monotonic(), 0)
-            for end in (None, step.process.terminate, step.process.kill):
-                if end is not None:
-                    end()
-                with suppress(subprocess.TimeoutExpired):
-                    step.process.wait(seconds)
-                    break
-                seconds = ABORT_SECONDS
+            if step.is_lost:  # srun would wait for a node where nothing runs any more
+                step.process.kill()
+            with suppress(subprocess.TimeoutExpired):
+                step.process.wait(max(deadline - time.monotonic(), 1))
+                continue
+            step.process.terminate()
+            with suppress(subprocess.TimeoutExpired):
+                step.process.wait(ABORT_SECONDS)
+                continue
+            step.process.kill()
+            step.process.wait()
 
 
 def ray_environment(token: str, environment: Mapping[str, str]) -> dict[str, str]:

@@ -4,7 +4,7 @@ import os
 import signal
 import threading
 import time
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import pytest
@@ -99,6 +99,17 @@ def test_after_a_lost_node_the_driver_gets_fewer_gangs_even_if_it_called_its_inp
     made = bench("[ $n = 1 ] && exit 2; exit 0")
     assert made.job._drive_until_done(FakeSteps(lost_at_settle=["n3"])) == 0
     assert [words[-1] for words in made.started] == ["cluster.num_gangs=6", "cluster.num_gangs=4"]
+
+
+@pytest.mark.parametrize(("restart_count", "starts"), [(0, 1), (1, 2)])
+def test_after_a_restart_the_lease_of_a_driver_that_was_killed_elsewhere_is_waited_for(
+    bench, monkeypatch, restart_count, starts
+):
+    monkeypatch.setattr("orchestrator.slurm_job.LEASE_SECONDS", 0.1)
+    made = bench("exit 2")
+    made.job.allocation = replace(made.job.allocation, restart_count=restart_count)
+    assert made.job._drive_until_done(FakeSteps()) == 2
+    assert len(made.started) == starts
 
 
 def test_no_room_for_a_gang_is_a_failure(bench):
