@@ -141,13 +141,13 @@ class Job:
             return EXIT_FAILED
         seconds = time.monotonic() - begin
         log(f"Ray is up on {len(nodes)} of {len(self.allocation.nodes)} nodes after {seconds:.1f} s; {gangs} gangs")
-        return self._drive(steps.address, gangs)
+        return self._drive(steps, gangs)
 
-    def _drive(self, address: str, gangs: int) -> int:
+    def _drive(self, steps: RaySteps, gangs: int) -> int:
         command = [
             *python_command(self.options.python, self.options.prefix),
             *("-m", "orchestrator.launch", *self.launch_arguments),
-            *(f"cluster.address={address}", f"cluster.num_gangs={gangs}"),
+            *(f"cluster.address={steps.address}", f"cluster.num_gangs={gangs}"),
         ]
         driver = subprocess.Popen(command, stdin=subprocess.DEVNULL)
         told: float | None = None
@@ -155,6 +155,7 @@ class Job:
             try:
                 status = driver.wait(POLL_SECONDS)
             except subprocess.TimeoutExpired:
+                steps.note_losses()
                 if not self.asked.to_stop:
                     continue
                 if told is None:

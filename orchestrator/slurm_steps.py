@@ -95,16 +95,27 @@ class _Step:
     address: str | None = None
     """Ray's, once this node has joined it."""
     last_seen: float = field(default_factory=time.monotonic)
+    is_noted: bool = False
+    """Whether its loss has been said."""
 
     @property
     def is_lost(self) -> bool:
-        """Whether it had joined and is heard of no more."""
-        return self.address is not None and time.monotonic() - self.last_seen > LOST_SECONDS
+        """Whether it had joined, and nothing is heard of it any more."""
+        return self._is_running and time.monotonic() - self.last_seen > LOST_SECONDS
 
     @property
     def is_up(self) -> bool:
         """Whether it has joined and is there."""
-        return self.address is not None and self.process.poll() is None and not self.is_lost
+        return self._is_running and not self.is_lost
+
+    @property
+    def has_ended(self) -> bool:
+        """Whether it had joined, and its step has ended by itself."""
+        return self.address is not None and self.process.poll() is not None
+
+    @property
+    def _is_running(self) -> bool:
+        return self.address is not None and self.process.poll() is None
 
 
 class RaySteps:
@@ -156,14 +167,20 @@ class RaySteps:
         begin = time.monotonic()
         while any(step.is_up and step.last_seen < begin for step in self._steps.values()):
             time.sleep(0.1)
-        for step in list(self._steps.values()):
-            if step.is_up:
-                continue
-            if step.is_lost:
-                # Another step there would only wait for it. One where Ray has ended by itself may have another try.
-                self._lost.add(step.node)
-                self._log(f"node {step.node} is lost")
+        self.note_losses()
+        for step in [step for step in self._steps.values() if not step.is_up]:
             self._end([self._steps.pop(step.node)])
+
+    def note_losses(self) -> None:
+        """Say which nodes are gone. On one that is silent no step is started again: it would only wait."""
+        for step in self._steps.values():
+            if step.is_noted or not (step.is_lost or step.has_ended):
+                continue
+            step.is_noted = True
+            if step.is_lost:
+                self._lost.add(step.node)
+            how = f"nothing was heard of it for {LOST_SECONDS} s" if step.is_lost else "Ray's step there has ended"
+            self._log(f"node {step.node} is lost: {how}")
 
     def stop(self) -> None:
         """End Ray on every node."""

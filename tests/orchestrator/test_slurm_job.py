@@ -27,6 +27,9 @@ class FakeSteps:
     def start(self, *, within, stop):
         pass
 
+    def note_losses(self):
+        pass
+
     def settle(self):
         self.nodes_up = [node for node in self.nodes_up if node not in self.lost_at_settle]
 

@@ -139,8 +139,7 @@ def test_killed_node_is_done_without(machines, submit_job, batch_file, slow_undi
     """The batch ends in the same allocation, on the nodes that remain."""
     job = submit_job(machines, f"batch={batch_file(12)}", *SLOW, "slurm.nodes=3", *ONE_RANK)
     job.wait_for_videos(1)
-    head = SlurmFolder(job.run).root / f"job-{job.id}-ray"
-    assert len(list(head.iterdir())) == 3
+    assert len(list((SlurmFolder(job.run).root / f"job-{job.id}-ray").iterdir())) == 3
     machines.kill_node("n3")
     assert job.wait(timeout=240) == "COMPLETED", job.log
     assert "node n3 is lost" in job.log and "restart 0" in job.log
