@@ -74,9 +74,23 @@ def test_ray_is_imported_in_three_modules():
 
 
 def test_hydra_is_imported_by_the_commands_alone():
-    commands = {"orchestrator/launch.py", "orchestrator/calibrate.py", "orchestrator/command.py"}
+    entries = ("launch", "calibrate", "submit", "command")
+    commands = {f"orchestrator/{name}.py" for name in entries}
     assert who_imports("hydra", *ROOMS) == commands
     assert who_imports("omegaconf", *ROOMS) == commands | {"orchestrator/literal_arguments.py"}
+
+
+def test_jobs_process_needs_the_standard_library_and_psutil_alone():
+    """It may run outside of the container that has everything else."""
+    trees = dict(sources(*ROOMS))
+    seen: set[str] = set()
+    todo = ["orchestrator/slurm_job.py"]
+    while todo:
+        path = todo.pop()
+        seen.add(path)
+        assert imported_packages(trees[path]) <= sys.stdlib_module_names | {"psutil", "orchestrator"}, path
+        names = {name.replace(".", "/") + ".py" for name in parents(imported_modules(trees[path]))}
+        todo += (names & trees.keys()) - seen
 
 
 def test_demo_models_code_is_no_part_of_the_runtime():
