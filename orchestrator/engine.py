@@ -100,7 +100,7 @@ class Engine:
         is_fallback = first == state.fallback_step
         while state.step == first or (state.step < len(state.plan) and state.plan[state.step] is Round.FORECAST):
             with watch.lap():
-                if state.step == first:
+                if state.plan[state.step] is Round.FULL:
                     velocity, error = self._full_round(state)
                 else:
                     velocity = self._forecast_round(state)

@@ -54,7 +54,6 @@ def driver_of(cluster) -> psutil.Process:
     return driver
 
 
-@pytest.mark.xfail(strict=False, reason="job.shard comes with the manifests")
 def test_array_of_four_renders_each_video_once(slurm, submit_job, batch_file, undisturbed):
     job = submit_job(slurm, f"batch={batch_file(8)}", "slurm.array=4", *ONE_RANK)
     states = [slurm.wait_for_job(f"{job.id}_{task}", "COMPLETED", "FAILED", timeout=200) for task in range(1, 5)]
