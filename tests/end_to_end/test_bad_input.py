@@ -38,7 +38,10 @@ CASES: dict[str, tuple[list[str], list[str]]] = {
     "steps": (["+job=demo", "denoise.num_steps=0"], ["denoise.num_steps=0", "1..1000"]),
     "guidance": (["+job=demo", "denoise.guidance_scale=-1"], ["denoise.guidance_scale=-1.0", "0..100"]),
     "seed": (["+job=demo", "seed=-1"], ["seed=-1", "0..2^63 - 1"]),
-    "method": (["+job=demo", "forecast.method=magic"], ["forecast.method=magic", "spectrum, taylor, reuse, none"]),
+    "method": (
+        ["+job=demo", "forecast.method=magic"],
+        ["forecast.method=magic", "spectrum, reuse, damped, taylor, adams, foca, svd, calibrated, none"],
+    ),
     "forecast": (["+job=demo", "forecast.blend=2"], ["forecast.blend=2.0", "[0, 1]"]),
     "dtype": (["+job=demo", "model.dtype=int8"], ["model.dtype=int8", "float32, bfloat16, float16"]),
     "cluster": (["+job=demo", "cluster.kind=slurm"], ["cluster.kind=slurm", "none, local, ray"]),
