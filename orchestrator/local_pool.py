@@ -8,7 +8,7 @@ from collections.abc import Sequence
 
 from orchestrator.launch_plan import LaunchPlan
 from orchestrator.pool import Command, Event, GangLost, GangReady, Reply, run_command
-from orchestrator.rank import RankSpec
+from orchestrator.rank import rank_spec
 from orchestrator.worker import Worker
 from parallel.process_group import leave_group, torchrun_ranks
 
@@ -21,22 +21,7 @@ class LocalPool:
     def __init__(self, plan: LaunchPlan) -> None:
         """Join the other ranks, if torchrun has started any, and load the model."""
         rank, self._world_size = torchrun_ranks()
-        self._worker = Worker(
-            RankSpec(
-                rank=rank,
-                layout=plan.layout,
-                engine=plan.engine,
-                uneven=plan.is_uneven,
-                shard_blocks=plan.shard_blocks,
-                decode_parallel=plan.decode_parallel,
-                embeddings=plan.run_folder.embeddings,
-                model=plan.model,
-                device=plan.cluster.device,
-                device_index=int(os.environ.get("LOCAL_RANK", "0")),
-                num_threads=plan.cluster.cpus_per_rank,
-                loads_decoder=True,
-            )
-        )
+        self._worker = Worker(rank_spec(plan, rank, device_index=int(os.environ.get("LOCAL_RANK", "0"))))
         if self._world_size > 1:
             self._worker.join_torchrun()
         self._worker.load()

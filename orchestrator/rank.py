@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from orchestrator.choices import Device
-from orchestrator.launch_plan import ModelSpec
+from orchestrator.launch_plan import LaunchPlan, ModelSpec
 from orchestrator.pool import Command, run_command
 from parallel.layout import AttentionEngine, Layout
 
@@ -34,6 +34,30 @@ class RankSpec:
     """Whether this gang decodes its videos itself."""
     decodes_only: bool = False
     """Whether this is a decode worker, which has no part of the transformer."""
+
+
+def rank_spec(plan: LaunchPlan, rank: int, *, device_index: int = 0) -> RankSpec:
+    """What a rank of the plan's gangs is.
+
+    Args:
+        plan: of the launch.
+        rank: within its gang.
+        device_index: GPU among those that its process sees; Ray shows each actor its own only.
+    """
+    return RankSpec(
+        rank=rank,
+        layout=plan.layout,
+        engine=plan.engine,
+        uneven=plan.is_uneven,
+        shard_blocks=plan.shard_blocks,
+        decode_parallel=plan.decode_parallel,
+        embeddings=plan.run_folder.embeddings,
+        model=plan.model,
+        device=plan.cluster.device,
+        device_index=device_index,
+        num_threads=plan.cluster.cpus_per_rank,
+        loads_decoder=not plan.decoders.count,
+    )
 
 
 class RankActor:

@@ -13,7 +13,7 @@ from ray.util.scheduling_strategies import PlacementGroupSchedulingStrategy
 from orchestrator.choices import ClusterKind, Device
 from orchestrator.launch_plan import ClusterSpec, LaunchPlan
 from orchestrator.pool import Command
-from orchestrator.rank import RankActor, RankSpec
+from orchestrator.rank import RankActor, RankSpec, rank_spec
 from parallel.layout import Layout
 
 HEALTH = "health"
@@ -144,14 +144,14 @@ class RayGang:
 
 def begin_gang(name: str, plan: LaunchPlan, *, is_rebuilt: bool = False) -> RayGang:
     """Ask for a gang's room; its steps lead on from there as each of them is done."""
-    specs = [_rank_spec(plan, rank) for rank in range(plan.layout.world_size)]
+    specs = [rank_spec(plan, rank) for rank in range(plan.layout.world_size)]
     return _begin(name, plan, specs, is_rebuilt=is_rebuilt)
 
 
 def begin_decoder(name: str, plan: LaunchPlan, *, is_rebuilt: bool = False) -> RayGang:
     """Ask for the room of a decode worker: a gang of one rank that has no transformer."""
     alone = replace(plan, layout=Layout(), shard_blocks=False, decode_parallel=False, cluster=_decoder_cluster(plan))
-    spec = replace(_rank_spec(alone, 0), loads_decoder=True, decodes_only=True)
+    spec = replace(rank_spec(alone, 0), loads_decoder=True, decodes_only=True)
     return _begin(name, alone, [spec], is_rebuilt=is_rebuilt)
 
 
@@ -168,23 +168,6 @@ def _begin(name: str, plan: LaunchPlan, specs: Sequence[RankSpec], *, is_rebuilt
     gang.pending = {placement.ready(): 0}
     gang.building = _build(gang, plan, specs)
     return gang
-
-
-def _rank_spec(plan: LaunchPlan, rank: int) -> RankSpec:
-    return RankSpec(
-        rank=rank,
-        layout=plan.layout,
-        engine=plan.engine,
-        uneven=plan.is_uneven,
-        shard_blocks=plan.shard_blocks,
-        decode_parallel=plan.decode_parallel,
-        embeddings=plan.run_folder.embeddings,
-        model=plan.model,
-        device=plan.cluster.device,
-        device_index=0,  # Ray shows each actor its own GPU only
-        num_threads=plan.cluster.cpus_per_rank,
-        loads_decoder=not plan.decoders.count,
-    )
 
 
 def _build(gang: RayGang, plan: LaunchPlan, specs: Sequence[RankSpec]) -> Iterator[None]:
