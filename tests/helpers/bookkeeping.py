@@ -6,8 +6,12 @@ from collections import defaultdict
 from dataclasses import dataclass, field
 
 from orchestrator.checkpoint_store import generations, publish_manifest
+from orchestrator.policy import Policy, Stop
 from orchestrator.pool import Command, Event, GangLost, GangReady, Reply
 from orchestrator.reports import RoundReport, Stage, StageReport
+from orchestrator.scheduler import Scheduler
+from orchestrator.sidecar import Provenance
+from orchestrator.view import GangProgress, Silent
 
 STAGES = {
     "prepare": Stage.ENCODE,
@@ -136,3 +140,68 @@ class BookkeepingPool:
         first, gang.step = gang.step, plan.segment_end(gang.step)
         rounds = tuple(RoundReport(step=step, kind=plan[step], seconds=0.1) for step in range(first, gang.step))
         return StageReport(stage=Stage.DENOISE, seconds=0.1, rounds=rounds, is_complete=gang.step == len(plan))
+
+
+PROVENANCE = Provenance(job_name="test", command="pytest", git_revision=None)
+
+
+class Diary(Silent):
+    """A view that remembers."""
+
+    def __init__(self) -> None:
+        self.begun: dict[str, int] = {}
+        self.at: list[tuple[str, GangProgress]] = []
+        self.done: list[str] = []
+        self.failed: list[str] = []
+        self.lost: list[str] = []
+
+    def batch_begins(self, *, total, done):
+        self.begun = {"total": total, "done": done}
+
+    def gang_at(self, gang, progress):
+        self.at.append((gang, progress))
+
+    def gang_lost(self, gang, cause):
+        self.lost.append(cause)
+
+    def video_done(self, gang, video_id, folder):
+        assert folder.is_done
+        self.done.append(video_id)
+
+    def video_failed(self, video_id, cause):
+        self.failed.append(video_id)
+
+
+def render(pool, batch, run_folder, view=None, *, stop=None, priorities=None, **policy):
+    scheduler = Scheduler(
+        pool,
+        batch,
+        run_folder,
+        PROVENANCE,
+        view or Silent(),
+        policy=Policy(**policy),
+        stop=stop or Stop(),
+        priorities=priorities,
+        clock=pool.clock,
+    )
+    return scheduler.run()
+
+
+def finish(folder, *names: str) -> None:
+    folder.root.mkdir(parents=True)
+    for name in names:
+        (folder.root / name).write_text("of before")
+
+
+def methods(pool, gang: str = "gang 0") -> list[str]:
+    return [command.method for command in pool.commands[gang]]
+
+
+def begun_by(pool) -> list[str]:
+    """Videos that any gang was told to begin from nothing."""
+    return [
+        command.arguments[0]
+        for commands in pool.commands.values()
+        for command in commands
+        if command.method == "encode"
+    ]

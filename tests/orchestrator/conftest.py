@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from orchestrator.config import LaunchConfig
-from orchestrator.request import Request
+from orchestrator.request import Request, video_id
 from spectrum import ForecastSettings
 
 REQUEST = Request(
@@ -102,3 +102,12 @@ def not_under_torchrun(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     for variable in ("RANK", "LOCAL_RANK", "WORLD_SIZE"):
         monkeypatch.delenv(variable, raising=False)
     yield
+
+
+@pytest.fixture(scope="session")
+def make_batch(make_request):
+    def make(size: int, **changes) -> dict:
+        requests = [make_request(prompt=f"video {index}", **changes) for index in range(size)]
+        return {video_id(request, model_fingerprint="m", dtype="float32"): request for request in requests}
+
+    return make

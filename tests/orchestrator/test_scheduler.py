@@ -1,101 +1,21 @@
-"""Which gang renders what, in which order, and what becomes of failures: drawn batches on a virtual clock.
+"""Which gang renders what, and in which order: drawn batches on a virtual clock.
 
 The gangs here keep books and render nothing; real ones run in `test_local_pool.py`, `test_ray_pool.py` and
 `tests/end_to_end/`.
 """
 
-import json
-
 import pytest
-from bookkeeping import BookkeepingPool
+from bookkeeping import PROVENANCE, BookkeepingPool, Diary, begun_by, finish, methods, render
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from orchestrator.artifacts import RunFolder
 from orchestrator.checkpoint_store import generations
-from orchestrator.errors import GangFailed
-from orchestrator.policy import CheckpointState, Policy, Stop
+from orchestrator.policy import CheckpointState, Stop
 from orchestrator.reports import Stage
-from orchestrator.request import video_id
-from orchestrator.scheduler import Scheduler
-from orchestrator.sidecar import Provenance
-from orchestrator.view import GangProgress, Silent
 from spectrum import ForecastSettings
 
-PROVENANCE = Provenance(job_name="test", command="pytest", git_revision=None)
-
 drawn_pools = st.builds(BookkeepingPool, st.integers(1, 4), seed=st.integers(0, 99))
-
-
-class Diary(Silent):
-    """A view that remembers."""
-
-    def __init__(self) -> None:
-        self.begun: dict[str, int] = {}
-        self.at: list[tuple[str, GangProgress]] = []
-        self.done: list[str] = []
-        self.failed: list[str] = []
-        self.lost: list[str] = []
-
-    def batch_begins(self, *, total, done):
-        self.begun = {"total": total, "done": done}
-
-    def gang_at(self, gang, progress):
-        self.at.append((gang, progress))
-
-    def gang_lost(self, gang, cause):
-        self.lost.append(cause)
-
-    def video_done(self, gang, video_id, folder):
-        assert folder.is_done
-        self.done.append(video_id)
-
-    def video_failed(self, video_id, cause):
-        self.failed.append(video_id)
-
-
-@pytest.fixture(scope="session")
-def make_batch(make_request):
-    def make(size: int, **changes) -> dict:
-        requests = [make_request(prompt=f"video {index}", **changes) for index in range(size)]
-        return {video_id(request, model_fingerprint="m", dtype="float32"): request for request in requests}
-
-    return make
-
-
-def render(pool, batch, run_folder, view=None, *, stop=None, priorities=None, **policy):
-    scheduler = Scheduler(
-        pool,
-        batch,
-        run_folder,
-        PROVENANCE,
-        view or Silent(),
-        policy=Policy(**policy),
-        stop=stop or Stop(),
-        priorities=priorities,
-        clock=pool.clock,
-    )
-    return scheduler.run()
-
-
-def finish(folder, *names: str) -> None:
-    folder.root.mkdir(parents=True)
-    for name in names:
-        (folder.root / name).write_text("of before")
-
-
-def methods(pool, gang: str = "gang 0") -> list[str]:
-    return [command.method for command in pool.commands[gang]]
-
-
-def begun_by(pool) -> list[str]:
-    """Videos that any gang was told to begin from nothing."""
-    return [
-        command.arguments[0]
-        for commands in pool.commands.values()
-        for command in commands
-        if command.method == "encode"
-    ]
 
 
 @settings(deadline=None, max_examples=40)
@@ -198,39 +118,6 @@ def test_video_whose_latents_are_on_the_disk_is_not_denoised_again(tmp_path, mak
     assert methods(pool) == ["prepare", "take_latents", "decode", "publish"]
 
 
-@settings(deadline=None, max_examples=60)
-@given(
-    size=st.integers(1, 5),
-    pool=drawn_pools,
-    drawn=st.sets(st.integers(1, 120), max_size=8),
-    state=st.sampled_from(CheckpointState),
-)
-def test_whatever_fails_every_video_is_done_once_at_the_end(  # noqa: PLR0917 - drawn
-    tmp_path_factory, make_batch, size, pool, drawn, state
-):
-    run_folder, batch = RunFolder(tmp_path_factory.mktemp("run")), make_batch(size, num_steps=12)
-    pool._failures = dict.fromkeys(drawn, "rank 1 on node died")
-    diary = Diary()
-    outcome = render(pool, batch, run_folder, diary, checkpoint_every=2.0, checkpoint_state=state, max_attempts=20)
-    assert not outcome.failed
-    assert sorted(diary.done) == sorted(batch)
-    assert len(diary.lost) == len(pool.lost)
-    for name in batch:
-        assert not run_folder.video(name).attempts.exists()
-
-
-def test_video_goes_on_from_its_checkpoint_after_its_gang_was_lost(tmp_path, make_batch):
-    run_folder, batch = RunFolder(tmp_path), make_batch(1, num_steps=50)
-    pool = BookkeepingPool(1, failures={12: "rank 0 on node died"})
-    render(pool, batch, run_folder, checkpoint_every=3.0)
-    asked = methods(pool)
-    again = asked[asked.index("resume") :]
-    assert asked.count("encode") == 1
-    assert again.count("denoise") < asked[: asked.index("resume")].count("denoise") + 8
-    total = ForecastSettings().plan(50).num_full
-    assert asked.count("denoise") <= total + 4, "at most the work of three seconds is done twice"
-
-
 def test_checkpoints_are_written_as_often_as_asked_for(tmp_path, make_batch):
     pool = BookkeepingPool(1)
     render(pool, make_batch(1, num_steps=50), RunFolder(tmp_path), checkpoint_every=3.0)
@@ -242,77 +129,6 @@ def test_checkpoints_are_written_as_often_as_asked_for(tmp_path, make_batch):
     none = BookkeepingPool(1)
     render(none, make_batch(1, num_steps=50), RunFolder(tmp_path / "none"), checkpoint_state=CheckpointState.NONE)
     assert "save_checkpoint" not in methods(none)
-
-
-def test_video_that_fails_again_and_again_is_set_aside_and_the_batch_goes_on(tmp_path, make_batch):
-    """The first two commands of each attempt are prepare (once) and encode."""
-    run_folder, batch, diary = RunFolder(tmp_path), make_batch(2, num_steps=5), Diary()
-    bad, good = batch
-    pool = BookkeepingPool(1, failures={2: "rank 1 on node failed: ValueError: bad prompt"})
-
-    def fail_the_first_always(gang, command, **options):
-        if command.method == "encode" and command.arguments[0] == bad:
-            pool._failures[pool._count + 1] = "rank 1 on node failed: ValueError: bad prompt"
-        return submit(gang, command, **options)
-
-    submit, pool.submit = pool.submit, fail_the_first_always
-    outcome = render(pool, batch, run_folder, diary, max_attempts=3, backoff_seconds=1.0)
-    assert list(outcome.failed) == diary.failed == [bad]
-    assert diary.done == [good]
-    record = json.loads(run_folder.video(bad).failure.read_text())
-    assert record["attempts"] == 3
-    assert "bad prompt" in record["error"] and "Traceback" in record["traceback"]
-    assert begun_by(pool).count(bad) == 3
-
-
-def test_what_was_set_aside_stays_so_until_it_is_asked_for(tmp_path, make_batch):
-    run_folder, batch = RunFolder(tmp_path), make_batch(1, num_steps=5)
-    [name] = batch
-    finish(run_folder.video(name), "failed.json")
-    untouched = BookkeepingPool(1)
-    assert list(render(untouched, batch, run_folder).failed) == [name]
-    assert not untouched.commands
-    assert not render(BookkeepingPool(1), batch, run_folder, retry_failed=True).failed
-    assert run_folder.video(name).is_done and not run_folder.video(name).failure.exists()
-
-
-def test_attempts_count_across_launches_and_from_one_again_after_progress(tmp_path, make_batch):
-    run_folder, batch = RunFolder(tmp_path), make_batch(1, num_steps=20)
-    [name] = batch
-    folder = run_folder.video(name)
-    for expected in (1, 2):
-        pool = BookkeepingPool(1, failures={2: "died"})
-        stop = Stop()
-        pool.submit = stop_after_loss(pool, stop)
-        render(pool, batch, run_folder, stop=stop, max_attempts=5)
-        assert json.loads(folder.attempts.read_text())["count"] == expected
-    pool = BookkeepingPool(1, failures={7: "died"})
-    stop = Stop()
-    pool.submit = stop_after_loss(pool, stop)
-    render(pool, batch, run_folder, stop=stop, max_attempts=5, checkpoint_every=0.0)
-    assert json.loads(folder.attempts.read_text())["count"] == 1
-    assert json.loads(folder.attempts.read_text())["step"] > 0
-
-
-def stop_after_loss(pool, stop):
-    """End the launch once a gang was lost."""
-    submit = pool.submit
-
-    def watched(gang, command, **options):
-        if pool.lost:
-            stop.reason = "SIGTERM"
-        return submit(gang, command, **options)
-
-    event = pool.next_event
-
-    def next_event(timeout):
-        happened = event(timeout)
-        if pool.lost:
-            stop.reason = "SIGTERM"
-        return happened
-
-    pool.next_event = next_event
-    return watched
 
 
 @settings(deadline=None, max_examples=30)
@@ -361,23 +177,6 @@ def is_last(pool, name: str) -> bool:
     return last.arguments[0] == name and any(command.method == "denoise" for command in commands[begun[-1] :])
 
 
-def test_gangs_that_cannot_be_built_end_the_launch_with_their_own_words(tmp_path, make_batch):
-    from orchestrator.pool import GangLost
-
-    pool = BookkeepingPool(1)
-    pool.next_event = lambda _timeout: GangLost(gang="gang 0", cause="rank 0 failed: no such weights", details="…")
-    with pytest.raises(GangFailed, match="no gang can be built: rank 0 failed: no such weights"):
-        render(pool, make_batch(1), RunFolder(tmp_path))
-
-
-def test_no_gang_for_minutes_ends_the_launch(tmp_path, make_batch):
-    pool = BookkeepingPool(1)
-    pool._gangs["gang 0"].ready_at = float("inf")
-    with pytest.raises(GangFailed, match="no gang was ready for 300 s"):
-        render(pool, make_batch(1), RunFolder(tmp_path))
-    assert 290 < pool.now < 320
-
-
 def test_segment_may_take_ten_times_the_slowest_before_it_counts_as_hung(tmp_path, make_batch):
     pool, limits = BookkeepingPool(1), []
     submit = pool.submit
@@ -409,13 +208,3 @@ def test_decode_workers_take_what_gangs_have_denoised_and_no_more_waits_than_may
         assert not {"decode", "publish"} & set(methods(pool, gang))
     assert methods(pool, "decoder 0") == ["take_latents", "decode", "publish"] * 7
     assert max(waiting) == 3, "one for each gang and one more"
-
-
-@settings(deadline=None, max_examples=30)
-@given(drawn=st.sets(st.integers(1, 120), max_size=8), seed=st.integers(0, 99))
-def test_loss_of_gangs_and_decode_workers_loses_no_video(tmp_path_factory, make_batch, drawn, seed):
-    run_folder, batch = RunFolder(tmp_path_factory.mktemp("run")), make_batch(5, num_steps=12)
-    pool = BookkeepingPool(2, seed=seed, num_decoders=2, failures=dict.fromkeys(drawn, "rank 0 on node died"))
-    diary = Diary()
-    assert not render(pool, batch, run_folder, diary, max_attempts=20, checkpoint_every=2.0).failed
-    assert sorted(diary.done) == sorted(batch)
