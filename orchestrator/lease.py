@@ -38,14 +38,11 @@ def lease(path: Path, *, what: str) -> Iterator[None]:
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     token = uuid4().hex
-    while not _make(path, token):
-        owner = _read(path)
-        if owner is not None and _may_be_alive(owner, path):
-            raise BadInput(
-                f"{what} is being rendered by another launch: process {owner.get('pid')} on {owner.get('host')}, "
-                f"since {owner.get('since')}; wait for its end, end it, or give another output or job.shard"
-            )
-        _bury(path, owner, path.with_name(f".{path.name}.{token}"))
+    if (owner := _claim(path, token)) is not None:
+        raise BadInput(
+            f"{what} is being rendered by another launch: process {owner.get('pid')} on {owner.get('host')}, "
+            f"since {owner.get('since')}; wait for its end, end it, or give another output or job.shard"
+        )
     closing = threading.Event()
     thread = threading.Thread(target=_renew, args=(path, closing), name="lease", daemon=True)
     thread.start()
@@ -59,17 +56,29 @@ def lease(path: Path, *, what: str) -> Iterator[None]:
             path.unlink(missing_ok=True)
 
 
-def _bury(path: Path, owner: dict[str, Any] | None, grave: Path) -> None:
-    """Move a dead owner's lease out of the way; put it back if it was another's by then, who was faster."""
-    with contextlib.suppress(FileNotFoundError, FileExistsError):
-        path.replace(grave)
-        if _read(grave) != owner:
-            os.link(grave, path)
-    grave.unlink(missing_ok=True)
+def _claim(path: Path, token: str) -> dict[str, Any] | None:
+    """Make the lease, in a dead owner's place too; None, or the owner that may be alive.
+
+    Replacing a file does not ask whose it is by then, so an owner's heir alone may replace its lease. Who is heir is
+    itself a lease, named by the dead owner's token; whoever comes to it late finds another owner's, and looks again.
+    """
+    while not _make(path, token):
+        owner = _read(path)
+        if owner is not None and _may_be_alive(owner, path):
+            return owner
+        heir = path.with_name(f"{path.name}.{(owner or {}).get('token', 'damaged')}")
+        if (rival := _claim(heir, token)) is not None:
+            return rival
+        try:
+            if path.exists() and _read(path) == owner:
+                _draft(path, token).replace(path)
+                return None
+        finally:
+            heir.unlink()
+    return None
 
 
-def _make(path: Path, token: str) -> bool:
-    """Make the file, whole; whether it was not there."""
+def _draft(path: Path, token: str) -> Path:
     own = {
         "host": platform.node(),
         "pid": os.getpid(),
@@ -79,6 +88,12 @@ def _make(path: Path, token: str) -> bool:
     }
     draft = path.with_name(f".{path.name}.{token}")
     draft.write_text(json.dumps(own), encoding="utf-8")
+    return draft
+
+
+def _make(path: Path, token: str) -> bool:
+    """Make the file, whole; whether it was not there."""
+    draft = _draft(path, token)
     try:
         os.link(draft, path)  # fails where the name exists, on network file systems too
     except FileExistsError:

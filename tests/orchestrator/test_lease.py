@@ -75,25 +75,34 @@ def test_damaged_lease_is_taken_over(path, content):
         assert json.loads(path.read_text())["pid"] == os.getpid()
 
 
-def test_of_many_at_once_one_gets_it(path):
-    write(path, pid=2**22 + 1)
-    held, refused, go = [], [], threading.Barrier(8)
+@pytest.mark.parametrize("what", ["none", "a dead process's", "a damaged"])
+def test_of_many_at_once_one_gets_it(path, what):
+    for _ in range(100):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        if what != "none":
+            write(path, pid=2**22 + 1)
+        if what == "a damaged":
+            path.write_text("{")
+        held, refused = [], []
+        together, over = threading.Barrier(8), threading.Barrier(8)
 
-    def take() -> None:
-        go.wait()
-        try:
-            with lease(path, what="output=run"):
-                held.append(1)
-                time.sleep(0.5)
-        except BadInput:
-            refused.append(1)
+        def take(held=held, refused=refused, together=together, over=over) -> None:
+            together.wait(60)
+            try:
+                with lease(path, what="output=run"):
+                    held.append(1)
+                    over.wait(60)
+            except BadInput:
+                refused.append(1)
+                over.wait(60)
 
-    threads = [threading.Thread(target=take) for _ in range(8)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    assert (len(held), len(refused)) == (1, 7)
+        threads = [threading.Thread(target=take) for _ in range(8)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        assert (len(held), len(refused)) == (1, 7)
+        assert list(path.parent.iterdir()) == []
 
 
 def test_lease_is_renewed(path, monkeypatch):
