@@ -10,7 +10,7 @@ from orchestrator.launch_plan import LaunchPlan
 from orchestrator.pool import Command, Event, GangLost, GangReady, Reply, run_command
 from orchestrator.rank import rank_spec
 from orchestrator.worker import Worker
-from parallel.process_group import leave_group, torchrun_ranks
+from parallel.process_group import torchrun_ranks
 
 GANG_NAME = "gang 0"
 
@@ -64,5 +64,5 @@ class LocalPool:
         return self._worker.agree(flag)
 
     def close(self) -> None:
-        """Leave the process group."""
-        leave_group()
+        """Drop the model and leave the process group."""
+        self._worker.leave()

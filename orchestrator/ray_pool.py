@@ -19,8 +19,10 @@ from parallel.layout import Layout
 
 BEAT_SECONDS = 1.0
 """How often ranks are asked whether they are alive."""
-SILENT_SECONDS = 4.0
-"""How long a rank may owe the answer."""
+SILENT_SECONDS = 3.5
+"""How long a rank may owe the answer: one that froze just after an answer is given up within five seconds."""
+LOOK_SECONDS = 0.25
+"""How often the answers are looked through."""
 SILENT_SECONDS_BUILDING = 120.0
 """The same while libraries are imported and the model is loaded, which hold a process up."""
 PLACEMENT_SECONDS = 20.0
@@ -35,7 +37,7 @@ class RayPool:
         self._plan = plan
         self._gangs: dict[str, RayGang] = {}
         self._events: deque[Event] = deque()
-        self._next_beat = monotonic()
+        self._next_beat = self._next_look = monotonic()
         self._decoders = tuple(f"decoder {index}" for index in range(plan.decoders.count))
         for index in range(plan.cluster.num_gangs):
             self._begin(f"gang {index}")
@@ -62,7 +64,7 @@ class RayPool:
         end = monotonic() + timeout
         while not self._events:
             self._check_all()
-            left = min(end, self._next_beat) - monotonic()
+            left = min(end, self._next_look) - monotonic()
             self._collect(max(left, 0.0))
             if monotonic() >= end:
                 break
@@ -114,16 +116,21 @@ class RayPool:
             self._events.append(GangReady(gang=gang.name, nodes=tuple(dict.fromkeys(gang.nodes))))
 
     def _check_all(self) -> None:
-        """Look after every gang's ranks, once a second."""
-        if monotonic() < self._next_beat:
+        """Look after every gang's ranks, now and then."""
+        now = monotonic()
+        if now < self._next_look:
             return
-        self._next_beat = monotonic() + BEAT_SECONDS
+        self._next_look = now + LOOK_SECONDS
+        is_beat = now >= self._next_beat
+        if is_beat:
+            self._next_beat = now + BEAT_SECONDS
         for gang in list(self._gangs.values()):
             silent_seconds = SILENT_SECONDS if gang.building is None else SILENT_SECONDS_BUILDING
             try:
                 gang.check_health(silent_seconds=silent_seconds)
                 gang.check_deadline()
-                gang.ask_health()
+                if is_beat:
+                    gang.ask_health()
             except RankLost as loss:
                 self._lose(gang, loss)
             may_shrink = gang.is_rebuilt and gang.name not in self._decoders

@@ -44,9 +44,9 @@ from orchestrator.request import Request
 from orchestrator.sidecar import Provenance, Result, layout_record, publish_sidecar
 from orchestrator.text import texts_of
 from orchestrator.video_files import write_files
-from parallel.apply import apply_sequence_parallel
+from parallel.apply import apply_sequence_parallel, leave_sequence_parallel
 from parallel.network import use_interface_of
-from parallel.process_group import Rendezvous, join_from_environment, join_group, open_store, reach_store
+from parallel.process_group import Rendezvous, join_from_environment, join_group, leave_group, open_store, reach_store
 from parallel.token_group import TokenGroup
 from parallel.vae import apply_parallel_decode
 from spectrum import Features, ForecastSettings, Method
@@ -313,6 +313,12 @@ class Worker:
         while not state.is_denoised:
             self._engine.run_segment(state)
         return self._engine.finish(state)
+
+    def leave(self) -> None:
+        """Drop the model and leave the process group. Nothing else may be called afterwards."""
+        self._video = self._engine = self._embeddings = self._vae = self._group = None
+        leave_sequence_parallel(self._spec.engine)
+        leave_group()
 
     def agree(self, flag: bool) -> bool:
         """Whether any rank of the gang says so."""

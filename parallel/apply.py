@@ -1,5 +1,7 @@
 """Put sequence parallelism on a finished transformer."""
 
+import sys
+
 import torch
 from diffusers import ContextParallelConfig, ModelMixin
 from torch.distributed.device_mesh import DeviceMesh
@@ -53,6 +55,14 @@ def apply_sequence_parallel(
 
             use_xfuser_attention(transformer, layout, rank=rank)
     return group
+
+
+def leave_sequence_parallel(engine: AttentionEngine) -> None:
+    """Drop what the engine keeps of the groups beside the model."""
+    if engine is AttentionEngine.XFUSER and "parallel.xfuser_attention" in sys.modules:
+        from parallel.xfuser_attention import forget_xfuser_groups  # noqa: PLC0415 - a heavy and optional import
+
+        forget_xfuser_groups()
 
 
 def _split_tokens(transformer: ModelMixin, layout: Layout, mesh: DeviceMesh, *, uneven: bool) -> None:

@@ -1,5 +1,6 @@
 """Bring the ranks of a gang together in one torch.distributed group."""
 
+import gc
 import os
 from dataclasses import dataclass
 from datetime import timedelta
@@ -80,9 +81,15 @@ def torchrun_ranks() -> tuple[int, int]:
 
 
 def leave_group() -> None:
-    """Leave the default group, if this process is in one."""
+    """Leave the default group and those made from it, if this process is in one.
+
+    Gloo's threads hold the last collectives' tensors for a moment longer than the caller waits. They end with the
+    last reference to their group; one that lives on may drop a tensor while Python ends, and aborts the process. So
+    whoever holds a mesh, or a model that was split over one, must have dropped it before.
+    """
     if dist.is_initialized():
         dist.destroy_process_group()
+        gc.collect()  # models and meshes are full of cycles
 
 
 def check_world(layout: Layout) -> None:

@@ -40,6 +40,15 @@ def use_xfuser_attention(transformer: ModelMixin, layout: Layout, *, rank: int) 
         )
 
 
+def forget_xfuser_groups() -> None:
+    """Drop what xfuser keeps in its globals: its groups, and the model."""
+    from xfuser.core.distributed import parallel_state, runtime_state  # noqa: PLC0415
+
+    parallel_state.destroy_model_parallel()
+    parallel_state._WORLD = None
+    runtime_state._RUNTIME = None
+
+
 def _import_xfuser(device: torch.device) -> None:
     if device.type == "cpu":
         from parallel.cpu import import_xfuser  # noqa: PLC0415 - never imported where there is a GPU

@@ -150,21 +150,18 @@ def test_gang_is_built_again_and_works(pool, plan):
 
 
 def test_rank_that_is_frozen_is_noticed_within_five_seconds(pool):
-    pids = [int(line) for line in run("pgrep", "-f", "ray::RankActor").stdout.split()]
+    below = psutil.Process().children(recursive=True)
+    pids = [one.pid for one in below if any("ray::RankActor" in part for part in one.cmdline())]
     assert len(pids) == NUM_CPUS
     begin = time.monotonic()
     os.kill(pids[1], signal.SIGSTOP)
     lost = wait_for(pool, GangLost)
     assert "has been silent for" in lost.cause
-    assert time.monotonic() - begin < 8, "five seconds, on a machine that does nothing else"
+    assert time.monotonic() - begin < 5
     deadline = time.monotonic() + 10
     while any(is_alive(pid) for pid in pids) and time.monotonic() < deadline:
         time.sleep(0.1)
     assert not any(is_alive(pid) for pid in pids), "killed whole"
-
-
-def run(*command: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(command, capture_output=True, text=True, check=False)
 
 
 def is_alive(pid: int) -> bool:
