@@ -99,7 +99,7 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter, allow_abbrev=False
     )
     command.add_argument("--regime", choices=[one.name for one in REGIMES], help="this one alone (default: both)")
-    command.add_argument("--captions", type=int, default=4, help="captions of each regime (default %(default)s)")
+    command.add_argument("--captions", type=int, default=16, help="captions of each regime (default %(default)s)")
     arguments = command.parse_args()
     silence_libraries()
     torch.set_num_threads(1)

@@ -4,7 +4,6 @@ A plain class. It runs as it is in this process and under torchrun, and as a Ray
 """
 
 import logging
-import resource
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
@@ -23,6 +22,7 @@ from orchestrator.checkpoint import read_checkpoint, write_checkpoint
 from orchestrator.checkpoint_store import LATENTS, Generation, generations, publish_manifest, rank_file, remove_all
 from orchestrator.choices import Device
 from orchestrator.decode import decode_latents
+from orchestrator.device_figures import device_name, peak_memory_bytes
 from orchestrator.engine import Engine
 from orchestrator.errors import DecodeMemoryError
 from orchestrator.freezing import freeze, freeze_latents, thaw, thaw_latents
@@ -174,7 +174,7 @@ class Worker:
             resumed=tuple(state.resumed),
             stage_seconds=dict(video.seconds),
             layout=layout_record(self._spec),
-            peak_memory_bytes=self._group.largest(_peak_memory_bytes(self._device), self._device),
+            peak_memory_bytes=self._group.largest(peak_memory_bytes(self._device), self._device),
         )
         if self.is_first:
             write_latents(VideoFolder(folder).latents, video.denoised)
@@ -263,7 +263,7 @@ class Worker:
         """Rank 0 writes the mp4, the filmstrip and, last, the sidecar. The video is done and forgotten."""
         assert self._group is not None and self._video is not None and self._video.denoised is not None
         video, denoised, files = self._video, self._video.denoised, VideoFolder(folder)
-        peak_memory = self._group.largest(_peak_memory_bytes(self._device), self._device)
+        peak_memory = self._group.largest(peak_memory_bytes(self._device), self._device)
         report = self._timed(Stage.PUBLISH, self._write_files_to(files))
         if self.is_first:
             result = Result(
@@ -275,7 +275,7 @@ class Worker:
                 layout=denoised.layout,
                 peak_memory_bytes=max(peak_memory, denoised.peak_memory_bytes),
                 rank=self._spec,
-                device=_device_name(self._device),
+                device=device_name(self._device),
             )
             publish_sidecar(files, result, provenance)
             files.latents.unlink(missing_ok=True)
@@ -392,14 +392,3 @@ class Worker:
                 "decoding ran out of GPU memory; the latents are on the disk and the same command goes on from "
                 "them: add decode.parallel=true to decode on all ranks of the gang"
             ) from error
-
-
-def _peak_memory_bytes(device: torch.device) -> int:
-    """Largest memory so far: of the GPU for this video, of the process where there is none."""
-    if device.type == "cuda":
-        return torch.cuda.max_memory_allocated(device)
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
-
-
-def _device_name(device: torch.device) -> str:
-    return torch.cuda.get_device_name(device) if device.type == "cuda" else "cpu"
