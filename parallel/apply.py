@@ -58,11 +58,11 @@ def apply_sequence_parallel(
 
 
 def leave_sequence_parallel(engine: AttentionEngine) -> None:
-    """Drop what the engine keeps of the groups beside the model."""
+    """Leave the groups that the engine keeps beside the model."""
     if engine is AttentionEngine.XFUSER and "parallel.xfuser_attention" in sys.modules:
-        from parallel.xfuser_attention import forget_xfuser_groups  # noqa: PLC0415 - a heavy and optional import
+        from parallel.xfuser_attention import leave_xfuser_groups  # noqa: PLC0415 - a heavy and optional import
 
-        forget_xfuser_groups()
+        leave_xfuser_groups()
 
 
 def _split_tokens(transformer: ModelMixin, layout: Layout, mesh: DeviceMesh, *, uneven: bool) -> None:

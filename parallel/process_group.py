@@ -89,7 +89,7 @@ def leave_group() -> None:
     """
     if dist.is_initialized():
         dist.destroy_process_group()
-        gc.collect()  # models and meshes are full of cycles
+    gc.collect()  # models and meshes are full of cycles
 
 
 def check_world(layout: Layout) -> None:

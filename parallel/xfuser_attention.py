@@ -40,13 +40,12 @@ def use_xfuser_attention(transformer: ModelMixin, layout: Layout, *, rank: int) 
         )
 
 
-def forget_xfuser_groups() -> None:
-    """Drop what xfuser keeps in its globals: its groups, and the model."""
-    from xfuser.core.distributed import parallel_state, runtime_state  # noqa: PLC0415
+def leave_xfuser_groups() -> None:
+    """Drop the groups that xfuser keeps in its globals, and leave the default group with them."""
+    from xfuser.core.distributed import destroy_distributed_environment, destroy_model_parallel  # noqa: PLC0415
 
-    parallel_state.destroy_model_parallel()
-    parallel_state._WORLD = None
-    runtime_state._RUNTIME = None
+    destroy_model_parallel()
+    destroy_distributed_environment()
 
 
 def _import_xfuser(device: torch.device) -> None:
