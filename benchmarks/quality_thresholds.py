@@ -11,7 +11,7 @@ NUM_STEPS = 50
 
 ERROR_BUDGETS = {"plain": {14: 0.376, 10: 1.37}, "hard": {14: 0.658, 10: 1.49}}
 FIRST_BLOCK_THRESHOLDS = {"plain": {14: 0.162, 10: 0.447}, "hard": {14: 0.159, 10: 0.531}}
-SEA_THRESHOLDS = {"plain": {14: 0.384, 10: 0.531}, "hard": {14: 0.466, 10: 0.673}}
+SEA_THRESHOLDS = {"plain": {14: 0.384, 10: 0.631}, "hard": {14: 0.466, 10: 0.749}}
 MAG_THRESHOLDS = {"plain": {14: 0.159, 10: 0.447}, "hard": {14: 0.133, 10: 0.316}}
 
 
