@@ -277,6 +277,12 @@ class Scheduler:
         was_idle = self._idle.pop(loss.gang, self) is not self or loss.gang in self._idle_decoders
         self._idle_decoders.discard(loss.gang)
         task = self._busy.pop(loss.gang, None)
+        if (
+            task is not None and self._run_folder.video(task.video_id).is_done
+        ):  # lost between its record and the reply
+            task.script.close()
+            self._end(loss.gang, task.video_id, Ending.DONE)
+            task, was_idle = None, True
         doing = "idle" if task is None else f"at {task.command.method}, {task.progress.describe()}"
         self._view.gang_lost(loss.gang, f"{loss.cause} ({doing})")
         self._failed_builds += task is None and not was_idle

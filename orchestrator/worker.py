@@ -278,7 +278,7 @@ class Worker:
                 device=_device_name(self._device),
             )
             publish_sidecar(files, result, provenance)
-            files.latents.unlink(missing_ok=True)
+            files.clear()
         self._video = None
         return report
 
