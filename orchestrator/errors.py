@@ -3,7 +3,8 @@
 OrchestratorError
 ├── BadInput          what the user asked for cannot be done; found before anything expensive; exit status 2
 ├── DecodeMemoryError decoding did not fit; the latents are kept, and the message says what to change
-└── GangFailed        a rank of a gang died or raised; carries the rank's own traceback; exit status 1
+├── GangFailed        a rank of a gang died or raised; carries the rank's own traceback; exit status 1
+└── RayLost           a program of the Ray that this launch has started died or froze; Ray is started again
 """
 
 
@@ -25,6 +26,10 @@ class DecodeMemoryError(OrchestratorError):
 
 class GangFailed(OrchestratorError):
     """A rank of a gang died or raised."""
+
+
+class RayLost(OrchestratorError):
+    """A program of the Ray that this launch has started died or froze, and every gang is lost with it."""
 
 
 def _printable(line: str) -> str:
