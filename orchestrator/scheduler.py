@@ -10,6 +10,7 @@ from time import monotonic
 from orchestrator.artifacts import RunFolder
 from orchestrator.attempts import forget_failures, note_failure, set_aside
 from orchestrator.checkpoint_store import generations
+from orchestrator.disk import check_room
 from orchestrator.errors import GangFailed
 from orchestrator.policy import Policy, Stop
 from orchestrator.pool import Command, GangLost, GangReady, Pool, Reply
@@ -100,6 +101,7 @@ class Scheduler:
 
         Raises:
             GangFailed: no gang could be had for minutes.
+            DiskFull: a video failed since nothing can be written any more.
         """
         self._fill()
         while self._is_going_on():
@@ -293,6 +295,7 @@ class Scheduler:
         if task is None:
             return
         task.script.close()
+        check_room(self._run_folder.root, loss.cause)
         folder = self._run_folder.video(task.video_id)
         step = next((one.step for one in generations(folder.checkpoints)), 0)
         if folder.latents.is_file():
@@ -358,6 +361,7 @@ def run_batch(
 
     Raises:
         GangFailed: no gang could be had for minutes.
+        DiskFull: a video failed since nothing can be written any more.
     """
     scheduler = Scheduler(
         pool,
