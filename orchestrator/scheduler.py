@@ -29,7 +29,7 @@ TEXTS_AHEAD = 512
 READY_SECONDS = 300.0
 """How long no gang at all may be ready before the launch gives up."""
 MOST_FAILED_BUILDS = 3
-"""Failures in a row to build any gang, after which the launch gives up."""
+"""Failures in a row for each gang and decode worker, none of which can be built, after which the launch gives up."""
 HANG_FACTOR = 10.0
 HANG_SECONDS = 60.0
 """A segment hangs if it takes ten times as long as the slowest of its shape, and longer than a minute."""
@@ -288,7 +288,8 @@ class Scheduler:
         doing = "idle" if task is None else f"at {task.command.method}, {task.progress.describe()}"
         self._view.gang_lost(loss.gang, f"{loss.cause} ({doing})")
         self._failed_builds += task is None and not was_idle
-        if self._failed_builds >= MOST_FAILED_BUILDS and not self._busy and not self._idle:
+        most_failed = MOST_FAILED_BUILDS * (len(self._pool.gangs) + len(self._decoders))
+        if self._failed_builds >= most_failed and not self._busy and not self._idle:
             raise GangFailed(f"no gang can be built: {loss.cause}\n{loss.details}".rstrip())
         if not self._busy and not self._idle and self._without_gang_since is None:
             self._without_gang_since = self._clock()

@@ -147,6 +147,17 @@ def test_gangs_that_cannot_be_built_end_the_launch_with_their_own_words(tmp_path
         render(pool, make_batch(1), RunFolder(tmp_path))
 
 
+def test_gangs_that_each_fail_once_to_be_built_do_not_end_the_launch(tmp_path, make_batch):
+    """As on a machine that is busy while a launch starts."""
+    from orchestrator.pool import GangLost
+
+    pool = BookkeepingPool(4)
+    losses = [GangLost(gang=gang, cause="rank 0 has been silent for 120 s", details="") for gang in pool.gangs]
+    next_event = pool.next_event
+    pool.next_event = lambda timeout: losses.pop() if losses else next_event(timeout)
+    assert not render(pool, make_batch(2), RunFolder(tmp_path)).failed
+
+
 def test_no_gang_for_minutes_ends_the_launch(tmp_path, make_batch):
     pool = BookkeepingPool(1)
     pool._gangs["gang 0"].ready_at = float("inf")
