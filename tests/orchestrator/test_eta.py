@@ -59,7 +59,10 @@ def simulated_seconds(*, videos: int, denoise: float, decode: float, num_gangs: 
     """Until the last of the videos is decoded, gang by gang and decode worker by decode worker."""
     gangs, decoders = [0.0] * num_gangs, [0.0] * num_decoders
     for _ in range(videos):
-        gang, decoder = min(range(num_gangs), key=gangs.__getitem__), min(range(num_decoders), key=decoders.__getitem__)
+        gang, decoder = (
+            min(range(num_gangs), key=gangs.__getitem__),
+            min(range(num_decoders), key=decoders.__getitem__),
+        )
         gangs[gang] += denoise
         decoders[decoder] = max(decoders[decoder], gangs[gang]) + decode
     return max(decoders)
