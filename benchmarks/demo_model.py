@@ -12,6 +12,7 @@ from orchestrator.engine import Engine
 from orchestrator.loading import load_scheduler, load_text_encoder, load_transformer, load_vae
 from orchestrator.model_folder import model_fingerprint
 from orchestrator.project import PROJECT
+from orchestrator.render_state import Branch
 from orchestrator.request import Request, content_hash
 from parallel.apply import apply_sequence_parallel
 from parallel.layout import Layout
@@ -62,12 +63,12 @@ class Rendered:
 
 
 class DemoModel:
-    """The demo model, loaded once."""
+    """The demo model, loaded once; `engine` is the product's own, on one rank."""
 
     def __init__(self, dtype: torch.dtype = torch.float32) -> None:
         device = torch.device("cpu")
         transformer = load_transformer(FOLDER, device=device, dtype=dtype)
-        self._engine = Engine(
+        self.engine = Engine(
             transformer=transformer,
             scheduler=load_scheduler(FOLDER),
             token_group=apply_sequence_parallel(transformer, Layout(), rank=0),
@@ -77,13 +78,17 @@ class DemoModel:
         self._vae = load_vae(FOLDER, device=device)
         self._text = load_text_encoder(FOLDER, device=device, dtype=dtype, max_sequence_length=MAX_SEQUENCE_LENGTH)
 
+    def embed(self, request: Request) -> dict[Branch, torch.Tensor]:
+        """The request's texts as the transformer is given them."""
+        return self._text.encode(request)
+
     def render(self, request: Request) -> Rendered:
         """One video from prompt to frames."""
         begin = process_time()
-        state = self._engine.start(request, self._text.encode(request))
+        state = self.engine.start(request, self.embed(request))
         while not state.is_denoised:
-            self._engine.run_segment(state)
-        frames = decode_latents(self._vae, self._engine.finish(state))
+            self.engine.run_segment(state)
+        frames = decode_latents(self._vae, self.engine.finish(state))
         return Rendered(
             frames=frames,
             seconds=process_time() - begin,

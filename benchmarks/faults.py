@@ -1,31 +1,30 @@
 """Kill and freeze what renders, at drawn moments, until the batch is done; then compare every byte.
 
-A batch of the demo model on two gangs of two ranks. At drawn moments a process of the launch is killed (SIGKILL) or
-frozen (SIGSTOP): a rank, the driver, or Ray's node process. A launch that dies is started again. At the end every
-video must be there once, with the sha256 of an undisturbed run's, and no process may be left.
+A batch of the demo model on two gangs of two ranks and a decode worker, whose layout is pinned and whose checkpoints
+hold the full state. At drawn moments a process of the launch is killed (SIGKILL) or frozen (SIGSTOP): a rank, the
+decode worker, the driver, Ray's node process (raylet) or its register (gcs_server). A launch that dies is started
+again. A driver that is frozen is left so for some seconds and then let go on, as nobody watches it.
 
-Prints each fault with the stages and steps that it hit and the seconds until the gang was back.
+Where the victim stands is read out of the stopped process itself (with py-spy). Some moments are drawn from a stage
+that was not hit before; the others from the clock, among them such while a launch starts. At the end every stage must
+have been hit, every video must be there once with the sha256 of an undisturbed run's, and no process may be left.
 """
 
-import os
 import random
-import re
-import signal
-import subprocess
 import sys
 import tempfile
 import time
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict
 from pathlib import Path
-from statistics import median
-from threading import Thread
 
-import psutil
 from rich.console import Console
 
 from benchmarks.arguments import parser, write_json
+from benchmarks.fault_campaign import Campaign
+from benchmarks.fault_launch import Launch
+from benchmarks.fault_position import STAGES, can_look
+from benchmarks.fault_report import print_report
 from orchestrator.artifacts import RunFolder, sha256_of
-from orchestrator.project import PROJECT
 
 PROMPTS = (
     "a large red circle moving left on a dark blue background",
@@ -33,201 +32,16 @@ PROMPTS = (
     "a large white ring moving up on a dark red background",
     "a large blue square moving right on a light pink background",
 )
-TARGETS = {"rank": "ray::RankActor", "driver": "orchestrator.launch", "node": "raylet/raylet"}
-SMALL = ("video.height=64", "video.width=64", "video.num_frames=9")
-_AT = re.compile(r"(gang \d+)  ([0-9a-f]{16})  (\w+)  step (\d+)/")
-_GOES_ON = re.compile(r"gang \d+  [0-9a-f]{16}  \w+  step")
+CHECKPOINT_SECONDS = 2
+ARGUMENTS = ("+job=demo", "parallel.ulysses=2", "cluster.num_gangs=2", "decode.workers=1")
+SURVIVING = ("checkpoint.state=full", f"checkpoint.every={CHECKPOINT_SECONDS}", "retry.backoff=0.1")
 
 
-@dataclass(kw_only=True, slots=True)
-class Fault:
-    """One process that was killed or frozen."""
-
-    target: str
-    signal: str
-    stage: str
-    """What the batch's gangs were doing."""
-    seconds_to_resume: float | None = None
-    """Until a gang began something again, which had not been able to."""
-
-
-@dataclass(kw_only=True, slots=True)
-class Launch:
-    """The main command, its standard error read line by line."""
-
-    process: subprocess.Popen[str]
-    lines: list[tuple[float, str]] = field(default_factory=list)
-
-    @classmethod
-    def start(cls, arguments: list[str], folder: Path) -> "Launch":
-        """Begin."""
-        process = subprocess.Popen(
-            [sys.executable, "-m", "orchestrator.launch", *arguments],
-            cwd=folder,
-            env={**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(PROJECT)},
-            stderr=subprocess.PIPE,
-            stdout=subprocess.DEVNULL,
-            text=True,
-            start_new_session=True,
-        )
-        launch = cls(process=process)
-        Thread(target=launch.read, daemon=True).start()
-        return launch
-
-    def read(self) -> None:
-        """Keep every line with its time."""
-        assert self.process.stderr is not None
-        for line in self.process.stderr:
-            self.lines.append((time.monotonic(), line.rstrip()))
-
-    def stages(self) -> dict[str, str]:
-        """What each gang was last said to do."""
-        found = {}
-        for _, line in self.lines:
-            if match := _AT.search(line):
-                gang, _, stage, step = match.groups()
-                found[gang] = f"{stage} {step}"
-        return found
-
-    def is_rendering(self) -> bool:
-        """Whether any gang has begun something."""
-        return any(_GOES_ON.search(line) for _, line in self.lines)
-
-    def family(self) -> list[psutil.Process]:
-        """The launch and all below it."""
-        try:
-            root = psutil.Process(self.process.pid)
-            return [root, *root.children(recursive=True)]
-        except psutil.NoSuchProcess:
-            return []
-
-    def find(self, target: str) -> list[psutil.Process]:
-        """Its processes of a kind."""
-        if target == "driver":
-            return self.family()[:1]
-        return [one for one in self.family() if TARGETS[target] in _command(one)]
-
-
-def _command(process: psutil.Process) -> str:
-    try:
-        return " ".join(process.cmdline())
-    except psutil.Error:
-        return ""
-
-
-def disturb(launch: Launch, drawn: random.Random) -> Fault | None:
-    """Kill or freeze a drawn process; None if it was gone already. A driver is killed, not frozen."""
-    target = drawn.choices(["rank", "driver", "node"], weights=[6, 2, 1])[0]
-    found = launch.find(target)
-    if not found:
-        return None
-    victim = drawn.choice(found)
-    kind = signal.SIGSTOP if target == "rank" and drawn.random() < 0.4 else signal.SIGKILL
-    fault = Fault(target=target, signal=kind.name, stage=", ".join(sorted(launch.stages().values())) or "starting")
-    try:
-        victim.send_signal(kind)
-    except psutil.NoSuchProcess:
-        return None
-    return fault
-
-
-def left_over(families: set[int]) -> list[int]:
-    """Processes of killed launches that are still alive."""
-    alive = []
-    for pid in families:
-        try:
-            if psutil.Process(pid).status() != psutil.STATUS_ZOMBIE:
-                alive.append(pid)
-        except psutil.NoSuchProcess:
-            continue
-    return alive
-
-
-def survive(num_faults: int, seed: int, folder: Path, console: Console, *, gangs: int) -> list[Fault]:
-    """Launch again and again, disturbing each, until all faults are spent and the batch is done."""
-    drawn, faults = random.Random(seed), list[Fault]()
-    batch = folder / "prompts.txt"
-    batch.write_text("\n".join(f"{prompt}" for prompt in PROMPTS))
-    arguments = [
-        *("+job=demo", f"batch={batch}", f"output={folder}/run", f"cluster.num_gangs={gangs}", *SMALL),
-        *("checkpoint.every=1", "retry.max_attempts=1000", "retry.backoff=0.1"),
-    ]
-    everyone: set[int] = set()
-    for _ in range(num_faults + 20):
-        launch, pending = Launch.start(arguments, folder), None
-        while launch.process.poll() is None:
-            wait = time.monotonic() + drawn.uniform(1.0, 9.0)
-            while time.monotonic() < wait and launch.process.poll() is None:
-                time.sleep(0.05)
-            everyone |= {one.pid for one in launch.family()}
-            if len(faults) >= num_faults or not launch.is_rendering():
-                continue
-            at = time.monotonic()
-            pending = disturb(launch, drawn)
-            if pending is None:
-                continue
-            faults.append(pending)
-            _wait_until_it_goes_on(launch, pending, at)
-            console.print(
-                f"{len(faults):>3}  {pending.signal} {pending.target:<7} at {pending.stage:<30} "
-                + ("launched again" if pending.seconds_to_resume is None else f"{pending.seconds_to_resume:.1f} s"),
-                highlight=False,
-            )
-        if launch.process.returncode == 0:
-            break
-    deadline = time.monotonic() + 10
-    while left_over(everyone) and time.monotonic() < deadline:
-        time.sleep(0.1)
-    left = left_over(everyone)
-    if left:
-        console.print(f"processes left: {left}")
-        sys.exit(1)
-    return faults
-
-
-def _wait_until_it_goes_on(launch: Launch, fault: Fault, at: float) -> None:
-    """Until a gang that was lost is at work again, or the launch is over."""
-    deadline = at + 120
-    while time.monotonic() < deadline and launch.process.poll() is None:
-        after = [line for when, line in launch.lines if when > at]
-        lost = next((index for index, line in enumerate(after) if "lost: " in line), None)
-        if lost is not None:
-            gang = after[lost].split("  ")[1] if "  " in after[lost] else ""
-            again = next(
-                (when for when, line in launch.lines if when > at and gang in line and "ready on" in line), None
-            )
-            if again is not None:
-                fault.seconds_to_resume = again - at
-                return
-        time.sleep(0.05)
-
-
-def main() -> None:
-    """Disturb, compare, print; exit status 1 where a video is missing or differs."""
-    command = parser(__doc__ or "")
-    command.add_argument("--faults", type=int, default=24, help="processes to kill or freeze (default 24)")
-    command.add_argument("--seed", type=int, default=0, help="of the drawn moments and processes")
-    command.add_argument("--gangs", type=int, default=2, help="gangs of two ranks (default 2)")
-    arguments = command.parse_args()
-    num_faults = 3 if arguments.quick else arguments.faults
-    console = Console()
-    with tempfile.TemporaryDirectory() as name:
-        folder = Path(name)
-        (folder / "calm").mkdir()
-        calm = folder / "calm" / "prompts.txt"
-        calm.write_text("\n".join(PROMPTS))
-        undisturbed = ["+job=demo", f"batch={calm}", f"output={folder}/calm/run", *SMALL]
-        assert Launch.start(undisturbed, folder).process.wait() == 0
-        faults = survive(num_faults, arguments.seed, folder, console, gangs=arguments.gangs)
-        expected, actual = digests(folder / "calm" / "run"), digests(folder / "run")
-    resumed = [fault.seconds_to_resume for fault in faults if fault.seconds_to_resume is not None]
-    is_whole = expected == actual and len(expected) == len(PROMPTS)
-    console.print(f"\n{len(faults)} faults; {len(actual)} of {len(expected)} videos, equal: {is_whole}")
-    if resumed:
-        console.print(f"seconds until the gang was back: median {median(resumed):.1f}, worst {max(resumed):.1f}")
-    write_json(arguments.json, {"faults": [asdict(fault) for fault in faults], "is_whole": is_whole})
-    if not is_whole:
-        sys.exit(1)
+def write_batch(path: Path, num_videos: int) -> Path:
+    """A manifest of so many videos."""
+    rows = [f"{PROMPTS[index % len(PROMPTS)]},{index // len(PROMPTS)}" for index in range(num_videos)]
+    path.write_text("\n".join(["prompt,seed", *rows, ""]))
+    return path
 
 
 def digests(root: Path) -> dict[str, str]:
@@ -238,6 +52,59 @@ def digests(root: Path) -> dict[str, str]:
         for video_id in sorted(run_folder.video_ids())
         if run_folder.video(video_id).is_done
     }
+
+
+def left_files(root: Path) -> list[str]:
+    """Files in the videos' folders that no finished video has: half-written ones, checkpoints, latents."""
+    finished = {"video.mp4", "preview.png", "video.json"}
+    folders = [RunFolder(root).video(video_id).root for video_id in RunFolder(root).video_ids()]
+    return [str(path) for folder in folders for path in folder.iterdir() if path.name not in finished]
+
+
+def main() -> None:
+    """Disturb, compare, print; exit status 1 where a video is missing or differs, or a process is left."""
+    command = parser(__doc__ or "")
+    command.add_argument("--faults", type=int, default=24, help="processes to kill or freeze (default 24)")
+    command.add_argument("--videos", type=int, help="of the batch (default: three for each fault)")
+    command.add_argument("--seed", type=int, default=0, help="of the drawn moments and processes")
+    command.add_argument("--undisturbed", type=Path, metavar="FOLDER", help="keep and reuse the undisturbed videos")
+    arguments = command.parse_args()
+    if not can_look():
+        sys.exit("py-spy is not installed, or this system lets no process look into another (ptrace)")
+    num_faults = 3 if arguments.quick else arguments.faults
+    num_videos = arguments.videos or 3 * num_faults
+    console = Console(width=150)
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        batch = write_batch(folder / "batch.csv", num_videos)
+        launch = [*ARGUMENTS, f"batch={batch}"]
+        undisturbed = (arguments.undisturbed or folder / "undisturbed").absolute()
+        calm = Launch.start([*launch, f"output={undisturbed}"], folder)
+        assert calm.process.wait() == 0, "\n".join(line.text for line in calm.lines)
+        campaign = Campaign(
+            [*launch, *SURVIVING, "retry.max_attempts=1000", f"output={folder}/run"],
+            folder=folder,
+            run=folder / "run",
+            drawn=random.Random(arguments.seed),
+            console=console,
+        )
+        begin = time.monotonic()
+        campaign.survive(num_faults)
+        seconds = time.monotonic() - begin
+        expected, actual, left = digests(undisturbed), digests(folder / "run"), left_files(folder / "run")
+    is_whole = expected == actual and len(expected) == num_videos
+    stages = {fault.stage for fault in campaign.faults if fault.target in ("rank", "decode worker")}
+    missed = [] if arguments.quick else [stage for stage in STAGES if stage not in stages]
+    print_report(console, campaign, seconds=seconds)
+    console.print(
+        f"{len(actual)} of {len(expected)} videos, every byte equal to the undisturbed run's: {is_whole}\n"
+        f"stages that were not hit: {', '.join(missed) or 'none'}\n"
+        f"processes left: {len(campaign.left)}; files left in the videos' folders: {len(left)}"
+    )
+    faults = [asdict(fault) for fault in campaign.faults]
+    write_json(arguments.json, {"faults": faults, "launches": campaign.num_launches, "is_whole": is_whole})
+    if not is_whole or missed or campaign.left or left or len(campaign.faults) < num_faults:
+        sys.exit(1)
 
 
 if __name__ == "__main__":

@@ -32,6 +32,10 @@ class Generation:
     files: dict[str, str]
     """sha256 by name."""
 
+    def holds_states_of(self, layout: str) -> bool:
+        """Whether the ranks of this layout can go on from states of their own."""
+        return layout == self.layout and rank_file(0) in self.files
+
     def path(self, name: str) -> Path:
         """A file of it.
 

@@ -11,6 +11,7 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import MissingMandatoryValue
 from rich.console import Console
 
+from orchestrator.disk import NUMBERS
 from orchestrator.errors import BadInput, OrchestratorError
 from orchestrator.termination import Terminated
 
@@ -39,6 +40,11 @@ def run_command(work: Callable[[Console], int]) -> None:
         sys.exit(EXIT_BAD_INPUT)
     except OrchestratorError as error:
         print(f"error: {error}", file=sys.stderr)  # noqa: T201
+        sys.exit(EXIT_FAILED)
+    except OSError as error:
+        if error.errno not in NUMBERS:
+            raise
+        print(f"error: {error.filename} cannot be written: {error.strerror}", file=sys.stderr)  # noqa: T201
         sys.exit(EXIT_FAILED)
     except KeyboardInterrupt as interrupt:
         is_terminated = isinstance(interrupt, Terminated)

@@ -3,8 +3,12 @@
 OrchestratorError
 ├── BadInput          what the user asked for cannot be done; found before anything expensive; exit status 2
 ├── DecodeMemoryError decoding did not fit; the latents are kept, and the message says what to change
-└── GangFailed        a rank of a gang died or raised; carries the rank's own traceback; exit status 1
+├── GangFailed        a rank of a gang died or raised; carries the rank's own traceback; exit status 1
+├── DiskFull          nothing can be written to the run folder any more; exit status 1
+└── RayLost           a program of the Ray that this launch has started died or froze; Ray is started again
 """
+
+from pathlib import Path
 
 
 class OrchestratorError(Exception):
@@ -25,6 +29,21 @@ class DecodeMemoryError(OrchestratorError):
 
 class GangFailed(OrchestratorError):
     """A rank of a gang died or raised."""
+
+
+class DiskFull(OrchestratorError):
+    """Nothing can be written to the run folder any more."""
+
+    def __init__(self, folder: Path, reason: str) -> None:
+        """`reason` is the system's own word for it."""
+        super().__init__(
+            f"output={folder} cannot be written: {reason}; what is done is kept: make room, and the same command "
+            "goes on"
+        )
+
+
+class RayLost(OrchestratorError):
+    """A program of the Ray that this launch has started died or froze, and every gang is lost with it."""
 
 
 def _printable(line: str) -> str:

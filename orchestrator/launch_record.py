@@ -95,7 +95,9 @@ class LaunchRecord:
         self._thread: threading.Thread | None = None
 
     def open(self) -> None:
-        """Begin to write."""
+        """Begin to write, if that has not begun before."""
+        if self._thread is not None:
+            return
         self._thread = threading.Thread(target=self._keep_writing, name="launch record", daemon=True)
         self._thread.start()
 
@@ -112,7 +114,9 @@ class LaunchRecord:
         """It has a file of its own."""
 
     def starting(self, what: str) -> None:
-        """Note it."""
+        """Note it. There are no gangs yet, or none any more."""
+        with self._lock:
+            self._at.clear()
         self._enter(what)
 
     def batch_begins(self, *, total: int, done: int) -> None:

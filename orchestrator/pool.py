@@ -86,6 +86,11 @@ class Pool(Protocol):
         ...
 
 
+def decoder_names(count: int) -> tuple[str, ...]:
+    """Names of so many decode workers."""
+    return tuple(f"decoder {index}" for index in range(count))
+
+
 def run_command(worker: Any, command: Command) -> Any:
     """Call the worker's method; what it returns."""
     return getattr(worker, command.method)(*command.arguments, **dict(command.options))

@@ -25,42 +25,75 @@ log = logging.getLogger("orchestrator")
 class _Batch:
     """Counts and times of a batch, for any view."""
 
-    def __init__(self, num_gangs: int) -> None:
+    def __init__(self, num_gangs: int, decoders: Sequence[str]) -> None:
         self.total = self.done = 0
         self.at: dict[str, GangProgress] = {}
+        self._set_aside = 0
+        self._decoders = frozenset(decoders)
+        self._denoised: set[str] = set()
         self._began: dict[str, float] = {}
-        self._eta = Eta(num_gangs=num_gangs)
+        self._eta = Eta(num_gangs=num_gangs, num_decoders=len(decoders))
+
+    def begins(self, *, total: int, done: int) -> None:
+        """A batch, or the same one again after all gangs were lost."""
+        self.total, self.done = total, done
+        self.at.clear()
+        self._denoised.clear()
 
     def gang_at(self, gang: str, progress: GangProgress) -> None:
         if gang not in self.at or self.at[gang].video_id != progress.video_id:
             self._began[gang] = monotonic()
         self.at[gang] = progress
-        self._eta.num_gangs = max(self._eta.num_gangs, len(self.at))  # gangs may have been added
+        at_work = sum(name not in self._decoders for name in self.at)
+        self._eta.num_gangs = max(self._eta.num_gangs, at_work)  # gangs may have been added
+        if gang in self._decoders:
+            self._denoised.discard(progress.video_id)
 
     def gang_idle(self, gang: str) -> None:
-        self.at.pop(gang, None)
+        at = self.at.pop(gang, None)
+        if at is not None and at.fraction_done == 1 and self._decoders and gang not in self._decoders:
+            self._denoised.add(at.video_id)
+            self._eta.video_took(monotonic() - self._began[gang])
+
+    def gang_lost(self, gang: str) -> None:
+        at = self.at.pop(gang, None)
+        if at is not None and gang in self._decoders:
+            self._denoised.add(at.video_id)
+
+    def video_failed(self) -> None:
+        self._set_aside += 1
 
     def video_done(self, gang: str) -> float:
-        """Seconds that the video took."""
+        """Seconds that the video took here."""
         self.done += 1
         seconds = monotonic() - self._began[gang]
-        self._eta.video_took(seconds)
+        took = self._eta.decode_took if gang in self._decoders else self._eta.video_took
+        took(seconds)
         self.at.pop(gang)
         return seconds
 
     def remaining(self) -> str:
         now = monotonic()
-        under_way = {gang: (at.fraction_done, now - self._began[gang]) for gang, at in self.at.items()}
-        waiting = self.total - self.done - len(under_way)
-        seconds = self._eta.remaining_seconds(waiting=waiting, under_way=under_way)
-        return "ETA –" if seconds is None else f"ETA {format_seconds(seconds)}"
+        seconds = {gang: now - self._began[gang] for gang in self.at}
+        under_way = {gang: (at.fraction_done, seconds[gang]) for gang, at in self.at.items()}
+        decoding = [seconds[gang] for gang in self._decoders & self.at.keys()]
+        for gang in self._decoders:
+            under_way.pop(gang, None)
+        begun = self.done + self._set_aside + len(self._denoised) + len(self.at)
+        left = self._eta.remaining_seconds(
+            waiting=max(self.total - begun, 0),
+            under_way=under_way,
+            denoised=len(self._denoised),
+            decoding=decoding,
+        )
+        return "ETA –" if left is None else f"ETA {format_seconds(left)}"
 
 
 class LogLines:
     """Plain lines, one when a gang begins a stage or a quarter of the denoising, one when a video is done."""
 
-    def __init__(self, num_gangs: int) -> None:
-        self._batch = _Batch(num_gangs)
+    def __init__(self, num_gangs: int, decoders: Sequence[str] = ()) -> None:
+        self._batch = _Batch(num_gangs, decoders)
         self._shown: dict[str, tuple[str, Stage, int]] = {}
 
     def starting(self, what: str) -> None:
@@ -69,7 +102,7 @@ class LogLines:
 
     def batch_begins(self, *, total: int, done: int) -> None:
         """Say how much there is to do."""
-        self._batch.total, self._batch.done = total, done
+        self._batch.begins(total=total, done=done)
         log.info("%d videos, %d of them done before", total, done)
 
     def gang_at(self, gang: str, progress: GangProgress) -> None:
@@ -86,7 +119,7 @@ class LogLines:
 
     def gang_lost(self, gang: str, cause: str) -> None:
         """Say why."""
-        self._batch.gang_idle(gang)
+        self._batch.gang_lost(gang)
         self._shown.pop(gang, None)
         log.warning("%s  lost: %s; it is being rebuilt", gang, cause)
 
@@ -96,6 +129,7 @@ class LogLines:
 
     def video_failed(self, video_id: str, cause: str) -> None:
         """Say why."""
+        self._batch.video_failed()
         log.error("%s  set aside: %s", video_id, cause)
 
     def video_done(self, gang: str, video_id: str, folder: VideoFolder) -> None:
@@ -114,8 +148,8 @@ class LogLines:
 class LiveLines:
     """A line for each gang and one for the batch, redrawn in place."""
 
-    def __init__(self, num_gangs: int, console: Console) -> None:
-        self._batch = _Batch(num_gangs)
+    def __init__(self, num_gangs: int, console: Console, decoders: Sequence[str] = ()) -> None:
+        self._batch = _Batch(num_gangs, decoders)
         self._idle: set[str] = set()
         self._starting: tuple[Spinner, float] | None = None
         self._live = Live(console=console, refresh_per_second=8, transient=True, get_renderable=self._render)
@@ -128,7 +162,7 @@ class LiveLines:
     def batch_begins(self, *, total: int, done: int) -> None:
         """Show the gangs."""
         self._starting = None
-        self._batch.total, self._batch.done = total, done
+        self._batch.begins(total=total, done=done)
         self._live.start()
 
     def gang_at(self, gang: str, progress: GangProgress) -> None:
@@ -142,7 +176,7 @@ class LiveLines:
 
     def gang_lost(self, gang: str, cause: str) -> None:
         """Print why, above the lines."""
-        self._batch.gang_idle(gang)
+        self._batch.gang_lost(gang)
         self._idle.discard(gang)
         self._live.console.print(
             f"{gang} lost: {escape(cause)}; it is being rebuilt", style="yellow", highlight=False
@@ -155,6 +189,7 @@ class LiveLines:
 
     def video_failed(self, video_id: str, cause: str) -> None:
         """Print why, above the lines."""
+        self._batch.video_failed()
         self._live.console.print(f"{video_id} set aside: {escape(cause)}", style="red", highlight=False)
 
     def video_done(self, gang: str, video_id: str, folder: VideoFolder) -> None:
@@ -191,6 +226,12 @@ class LiveLines:
         return Group(gangs, total)
 
 
-def make_view(num_gangs: int, console: Console) -> View:
-    """Live lines on a terminal, log lines elsewhere."""
-    return LiveLines(num_gangs, console) if console.is_terminal else LogLines(num_gangs)
+def make_view(num_gangs: int, console: Console, *, decoders: Sequence[str] = ()) -> View:
+    """Live lines on a terminal, log lines elsewhere.
+
+    Args:
+        num_gangs: gangs of the launch.
+        console: where to.
+        decoders: names of the workers that only decode.
+    """
+    return LiveLines(num_gangs, console, decoders) if console.is_terminal else LogLines(num_gangs, decoders)

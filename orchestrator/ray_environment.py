@@ -15,11 +15,13 @@ def prepare_environment(*, own_cluster: bool) -> None:
     """Keep Ray quiet, and closed to others. Before `import ray`; its processes inherit it.
 
     Args:
-        own_cluster: Ray is going to be started by this launch. It then gets a token of this launch's own: without one
-            it would leave a token in the home folder, or its port open to anyone on the network. A cluster that is
-            joined has its own token, which the user gives in RAY_AUTH_TOKEN.
+        own_cluster: Ray is going to be started by this launch. It then listens to this machine alone, and gets a
+            token of this launch's own: without one it would leave a token in the home folder, or its port open to
+            everyone here. A cluster that is joined has its own token, which the user gives in RAY_AUTH_TOKEN.
     """
     os.environ.update(_QUIET)
     if own_cluster:
+        # Ray's name for it is that of the systems where this is its default: all its ports are those of 127.0.0.1.
+        os.environ["RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER"] = "0"
         os.environ["RAY_AUTH_MODE"] = "token"
         os.environ["RAY_AUTH_TOKEN"] = secrets.token_hex(32)

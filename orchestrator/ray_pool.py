@@ -15,12 +15,15 @@ from typing import Any
 
 import ray
 
+from orchestrator.choices import ClusterKind
 from orchestrator.cluster_room import left_beside, rank_resources
+from orchestrator.errors import RayLost
 from orchestrator.launch_plan import LaunchPlan, smaller_plan
-from orchestrator.pool import Command, Event, GangLost, GangReady, Reply
+from orchestrator.pool import Command, Event, GangLost, GangReady, Reply, decoder_names
 from orchestrator.rank import RankActor
 from orchestrator.ray_cluster import resources_of_nodes
 from orchestrator.ray_gang import RankLost, RayGang, begin_decoder, begin_gang
+from orchestrator.ray_processes import RayProcesses
 from orchestrator.reports import StageReport
 from orchestrator.room import Room
 from parallel.layout import Layout
@@ -51,7 +54,8 @@ class RayPool:
         self._events: deque[Event] = deque()
         self._next_beat = self._next_check = self._next_look = monotonic()
         self._num_videos = 0
-        self._decoders = tuple(f"decoder {index}" for index in range(plan.decoders.count))
+        self._own_ray = RayProcesses() if plan.cluster.kind is ClusterKind.LOCAL else None
+        self._decoders = decoder_names(plan.decoders.count)
         for index in range(plan.cluster.num_gangs):
             self._begin(f"gang {index}")
         for name in self._decoders:
@@ -77,12 +81,19 @@ class RayPool:
         self._gangs[gang].deadline = None if limit_seconds is None else monotonic() + limit_seconds
 
     def next_event(self, timeout: float) -> Event | None:
-        """Wait until something happens to some gang; None if nothing does within `timeout` seconds."""
+        """Wait until something happens to some gang; None if nothing does within `timeout` seconds.
+
+        Raises:
+            RayLost: the Ray that this process has started is gone, and every gang with it.
+        """
         end = monotonic() + timeout
         while not self._events:
-            self._check_all()
-            left = min(end, self._next_check) - monotonic()
-            self._collect(max(left, 0.0))
+            try:
+                self._check_all()
+                left = min(end, self._next_check) - monotonic()
+                self._collect(max(left, 0.0))
+            finally:  # whatever Ray's calls may have raised: this comes first
+                self._check_ray()
             if monotonic() >= end:
                 break
         return self._events.popleft() if self._events else None
@@ -93,6 +104,8 @@ class RayPool:
 
     def close(self) -> None:
         """Kill every rank and give the room back."""
+        if self._own_ray is not None:
+            self._own_ray.close()
         for gang in self._gangs.values():
             gang.kill()
         self._gangs.clear()
@@ -104,6 +117,15 @@ class RayPool:
     def _begin(self, name: str, plan: LaunchPlan | None = None, *, is_rebuilt: bool = False) -> None:
         begin = begin_decoder if name in self._decoders else begin_gang
         self._gangs[name] = begin(name, plan or self._plan, self._actor_class, is_rebuilt=is_rebuilt)
+
+    def _check_ray(self) -> None:
+        if self._own_ray is None:
+            return
+        try:
+            self._own_ray.check()
+        except RayLost:
+            self._gangs.clear()  # nobody is there to ask for their end; they end with Ray
+            raise
 
     def _collect(self, timeout: float) -> None:
         """Take the answers of ranks that have finished, or wait for the first."""

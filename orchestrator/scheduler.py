@@ -10,6 +10,7 @@ from time import monotonic
 from orchestrator.artifacts import RunFolder
 from orchestrator.attempts import forget_failures, note_failure, set_aside
 from orchestrator.checkpoint_store import generations
+from orchestrator.disk import check_room
 from orchestrator.errors import GangFailed
 from orchestrator.policy import Policy, Stop
 from orchestrator.pool import Command, GangLost, GangReady, Pool, Reply
@@ -28,7 +29,7 @@ TEXTS_AHEAD = 512
 READY_SECONDS = 300.0
 """How long no gang at all may be ready before the launch gives up."""
 MOST_FAILED_BUILDS = 3
-"""Failures in a row to build any gang, after which the launch gives up."""
+"""Failures in a row for each gang and decode worker, none of which can be built, after which the launch gives up."""
 HANG_FACTOR = 10.0
 HANG_SECONDS = 60.0
 """A segment hangs if it takes ten times as long as the slowest of its shape, and longer than a minute."""
@@ -100,6 +101,7 @@ class Scheduler:
 
         Raises:
             GangFailed: no gang could be had for minutes.
+            DiskFull: a video failed since nothing can be written any more.
         """
         self._fill()
         while self._is_going_on():
@@ -278,16 +280,24 @@ class Scheduler:
         was_idle = self._idle.pop(loss.gang, self) is not self or loss.gang in self._idle_decoders
         self._idle_decoders.discard(loss.gang)
         task = self._busy.pop(loss.gang, None)
+        if (
+            task is not None and self._run_folder.video(task.video_id).is_done
+        ):  # lost between its record and the reply
+            task.script.close()
+            self._end(loss.gang, task.video_id, Ending.DONE)
+            task, was_idle = None, True
         doing = "idle" if task is None else f"at {task.command.method}, {task.progress.describe()}"
         self._view.gang_lost(loss.gang, f"{loss.cause} ({doing})")
         self._failed_builds += task is None and not was_idle
-        if self._failed_builds >= MOST_FAILED_BUILDS and not self._busy and not self._idle:
+        most_failed = MOST_FAILED_BUILDS * (len(self._pool.gangs) + len(self._decoders))
+        if self._failed_builds >= most_failed and not self._busy and not self._idle:
             raise GangFailed(f"no gang can be built: {loss.cause}\n{loss.details}".rstrip())
         if not self._busy and not self._idle and self._without_gang_since is None:
             self._without_gang_since = self._clock()
         if task is None:
             return
         task.script.close()
+        check_room(self._run_folder.root, loss.cause)
         folder = self._run_folder.video(task.video_id)
         step = next((one.step for one in generations(folder.checkpoints)), 0)
         if folder.latents.is_file():
@@ -353,6 +363,7 @@ def run_batch(
 
     Raises:
         GangFailed: no gang could be had for minutes.
+        DiskFull: a video failed since nothing can be written any more.
     """
     scheduler = Scheduler(
         pool,

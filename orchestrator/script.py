@@ -1,5 +1,6 @@
 """What one video asks of its gang: commands, one after the other."""
 
+import logging
 from collections.abc import Callable, Generator, Sequence
 from dataclasses import dataclass, replace
 from enum import StrEnum
@@ -13,6 +14,8 @@ from orchestrator.request import Request
 from orchestrator.sidecar import Provenance
 from orchestrator.view import GangProgress
 from spectrum import Round
+
+log = logging.getLogger("orchestrator")
 
 
 class Ending(StrEnum):
@@ -73,6 +76,8 @@ def render_script(
         if generations(folder.checkpoints):
             report = yield Ask(progress=progress, command=Command("resume", (video_id, request, folder.checkpoints)))
             step = report.result
+            if step is None:
+                log.warning("%s: no checkpoint of it can be read; it begins again from noise", video_id)
         if step is None:
             yield Ask(progress=progress, command=Command("encode", (video_id, request)))
             step = 0

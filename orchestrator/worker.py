@@ -221,36 +221,34 @@ class Worker:
         """Begin a video from its newest checkpoint that every rank can read.
 
         The report's result is the step to go on from, or None where there is no such checkpoint: then nothing has
-        begun. Whole states are for the layout that wrote them; any other goes on from the latents.
+        begun. Whole states are for the layout that wrote them; any other goes on from the latents. Where a whole
+        state is damaged they are left alone: the video would not end with the bytes that it was promised.
         """
         assert self._group is not None
         begin = perf_counter()
         for found in self._group.gather_objects(generations(checkpoints) if self.is_first else [])[0]:
-            for is_full in (True, False):
-                state = self._thaw(found, request, is_full=is_full)
-                if all(self._group.gather_objects(state is not None)):
-                    assert state is not None
-                    video = self._begin(video_id, request)
-                    video.state = state
-                    video.seconds[Stage.DENOISE] = sum(one.seconds for one in state.rounds)
-                    return StageReport(stage=Stage.DENOISE, seconds=perf_counter() - begin, result=state.step)
+            state = self._thaw(found, request)
+            if all(self._group.gather_objects(state is not None)):
+                assert state is not None
+                video = self._begin(video_id, request)
+                video.state = state
+                video.seconds[Stage.DENOISE] = sum(one.seconds for one in state.rounds)
+                return StageReport(stage=Stage.DENOISE, seconds=perf_counter() - begin, result=state.step)
         return StageReport(stage=Stage.DENOISE, seconds=perf_counter() - begin)
 
-    def _thaw(self, found: Generation, request: Request, *, is_full: bool) -> RenderState | None:
-        """The state that a checkpoint holds for this rank; None if it does not, or is damaged."""
-        assert self._engine is not None
-        if is_full and found.layout != str(self._spec.layout):
-            return None
+    def _thaw(self, found: Generation, request: Request) -> RenderState | None:
+        """The state that a checkpoint holds for this rank; None if it is damaged."""
+        assert self._engine is not None and self._group is not None
+        is_full = found.holds_states_of(str(self._spec.layout))
+        name = rank_file(self._spec.rank) if is_full else LATENTS
+        frozen = None
         try:
+            frozen = read_checkpoint(found.path(name))
             if is_full:
-                return thaw(self._engine, read_checkpoint(found.path(rank_file(self._spec.rank))), request)
-            frozen = read_checkpoint(found.path(LATENTS))
+                return thaw(self._engine, frozen, request)
         except ValueError as error:
             log.warning("%s: %s", found.folder, error)
-            frozen = None
-        if is_full or self._group is None:
-            return None
-        if not all(self._group.gather_objects(frozen is not None)):
+        if is_full or not all(self._group.gather_objects(frozen is not None)):
             return None
         assert frozen is not None
         return thaw_latents(self._engine, frozen, request, self._embeds_of(request))
@@ -278,7 +276,7 @@ class Worker:
                 device=device_name(self._device),
             )
             publish_sidecar(files, result, provenance)
-            files.latents.unlink(missing_ok=True)
+            files.clear()
         self._video = None
         return report
 

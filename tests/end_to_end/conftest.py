@@ -110,8 +110,8 @@ class WatchedLaunch:
     def descendants(self) -> list[psutil.Process]:
         return psutil.Process(self.process.pid).children(recursive=True)
 
-    def end(self, disturb: Callable[[], None]) -> Ended:
-        """Disturb it, wait for its end, and look for what is left."""
+    def end(self, disturb: Callable[[], None], *, gone_within: float = 2.0) -> Ended:
+        """Disturb it, wait for its end, and look for what is left so many seconds after that."""
         below = self.descendants()
         sessions = {name for process in below for name in RAY_SESSION.findall(raw_command_of(process.pid))}
         begin = time.monotonic()
@@ -127,7 +127,7 @@ class WatchedLaunch:
             status=status,
             seconds=seconds,
             stderr="".join(self._lines),
-            left=wait_until_gone(below, sessions, self.process.pid),
+            left=wait_until_gone(below, sessions, self.process.pid, within=gone_within),
             saw_processes=len(below),
             saw_session=bool(sessions),
         )
@@ -141,9 +141,11 @@ class WatchedLaunch:
         self.process.terminate()
 
 
-def wait_until_gone(below: list[psutil.Process], sessions: set[bytes], session_id: int) -> list[str]:
-    """Command lines of what is still there after 2 s: processes below the launch, of its session, of its Ray."""
-    deadline = time.monotonic() + 2
+def wait_until_gone(
+    below: list[psutil.Process], sessions: set[bytes], session_id: int, *, within: float
+) -> list[str]:
+    """Command lines of what is still there after some seconds: below the launch, of its session, of its Ray."""
+    deadline = time.monotonic() + within
     while True:
         left = {process.pid for process in below if process.is_running() and is_alive(process.pid)}
         for pid in psutil.pids():

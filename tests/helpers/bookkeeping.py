@@ -21,6 +21,7 @@ STAGES = {
     "take_latents": Stage.DENOISE,
 }
 SECONDS = {"denoise": 1.0}
+AFTERWARDS = "rank 0 on node died after it had done what it was told, and before it could say so"
 
 
 @dataclass(kw_only=True)
@@ -32,6 +33,7 @@ class Gang:
     limit: float | None = None
     request: object = None
     step: int = 0
+    fails: str | None = None
     log: list[Command] = field(default_factory=list)
 
 
@@ -98,10 +100,12 @@ class BookkeepingPool:
             return GangReady(gang=name, nodes=("node",))
         command, gang.command = gang.command, None
         self._count += 1
-        cause = self._failures.pop(self._count, None)
+        cause, gang.fails = gang.fails or self._failures.pop(self._count, None), None
         if cause is not None:
             gang.is_ready, gang.ready_at = False, self.now + 5.0
             self.lost.append(name)
+            if cause == AFTERWARDS:
+                self._do(gang, command)
             return GangLost(gang=name, cause=cause, details="Traceback …")
         return Reply(gang=name, report=self._do(gang, command))
 

@@ -95,15 +95,15 @@ def test_launch_with_nothing_to_do_loads_no_model(two_prompts, monkeypatch):
 
 
 def test_record_that_cannot_be_written_leaves_the_video_to_be_done_again(two_prompts, monkeypatch):
-    """The disk fills up between the mp4 and the record."""
+    """The disk breaks between the mp4 and the record; one that is full ends the launch."""
 
-    def full(*_arguments):
-        raise OSError(28, "No space left on device")
+    def broken(*_arguments):
+        raise OSError(5, "Input/output error")
 
     with monkeypatch.context() as patch:
-        patch.setattr("orchestrator.worker.publish_sidecar", full)
+        patch.setattr("orchestrator.worker.publish_sidecar", broken)
         outcome = outcome_of(two_prompts)
-    assert len(outcome.failed) == 2 and "No space left" in next(iter(outcome.failed.values()))
+    assert len(outcome.failed) == 2 and "Input/output error" in next(iter(outcome.failed.values()))
     two_prompts.retry.failed = True
     plan = plan_launch(two_prompts)
     first = plan.run_folder.video(next(iter(plan.requests)))

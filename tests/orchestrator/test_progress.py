@@ -61,6 +61,27 @@ def test_log_has_a_line_for_each_stage_quarter_and_video(tmp_path, caplog):
     assert "ETA –" in lines[2]
 
 
+def test_eta_is_that_of_the_last_published_video_where_others_decode(tmp_path, caplog, monkeypatch):
+    """Two of four videos denoised in 100 s each by one gang, one of them decoded in 10 s."""
+    now = 0.0
+    monkeypatch.setattr("orchestrator.progress.monotonic", lambda: now)
+    view = LogLines(1, decoders=["decoder 0"])
+    with caplog.at_level(logging.INFO, "orchestrator"):
+        view.batch_begins(total=4, done=0)
+        for name in IDS[:2]:
+            view.gang_at("gang 0", at(name, step=0, segment_end=1, round=Round.FULL))
+            now += 100
+            view.gang_at("gang 0", at(name, Stage.DECODE, step=50, fraction_done=1.0))
+            view.gang_idle("gang 0")
+        view.gang_at("decoder 0", at(IDS[0], Stage.DECODE, step=50, fraction_done=1.0))
+        now += 10
+        view.video_done("decoder 0", IDS[0], RunFolder(tmp_path).video(IDS[0]))
+        view.video_failed("d" * 16, "rank 0 died")
+        view.gang_at("gang 0", at(IDS[2], step=0, segment_end=1, round=Round.FULL))
+    assert "1/4  ETA 3:30" in caplog.messages[-3], "two to denoise, and the decode of the last"
+    assert "ETA 1:50" in caplog.messages[-1], "one to denoise: the other was set aside"
+
+
 def test_log_line_cannot_be_broken_by_a_prompt(tmp_path, caplog):
     view = LogLines(1)
     with caplog.at_level(logging.INFO, "orchestrator"):

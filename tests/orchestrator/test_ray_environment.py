@@ -29,6 +29,14 @@ def test_own_cluster_is_closed_to_others_with_a_token_of_its_own():
     assert all(len(token) >= 32 for token in tokens)
 
 
+def test_only_an_own_cluster_is_closed_to_other_machines():
+    """The name is Ray's own; that it does so is seen on the sockets of a whole launch."""
+    prepare_environment(own_cluster=False)
+    assert "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER" not in os.environ
+    prepare_environment(own_cluster=True)
+    assert os.environ["RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER"] == "0"
+
+
 @pytest.mark.parametrize("token", [None, "the cluster's"])
 def test_cluster_that_is_joined_keeps_the_users_token(token):
     if token is not None:

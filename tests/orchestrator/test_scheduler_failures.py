@@ -3,7 +3,7 @@
 import json
 
 import pytest
-from bookkeeping import BookkeepingPool, Diary, begun_by, finish, methods, render
+from bookkeeping import AFTERWARDS, BookkeepingPool, Diary, begun_by, finish, methods, render
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -46,6 +46,25 @@ def test_video_goes_on_from_its_checkpoint_after_its_gang_was_lost(tmp_path, mak
     assert again.count("denoise") < asked[: asked.index("resume")].count("denoise") + 8
     total = ForecastSettings().plan(50).num_full
     assert asked.count("denoise") <= total + 4, "at most the work of three seconds is done twice"
+
+
+@pytest.mark.parametrize("num_decoders", [0, 1])
+def test_video_whose_gang_was_lost_after_publishing_it_is_not_rendered_again(tmp_path, make_batch, num_decoders):
+    run_folder, batch, diary = RunFolder(tmp_path), make_batch(2, num_steps=5), Diary()
+    calm = BookkeepingPool(1, num_decoders=num_decoders)
+    render(calm, batch, RunFolder(tmp_path / "calm"))
+    pool = BookkeepingPool(1, num_decoders=num_decoders)
+
+    def die_after_the_first_publish(gang, command, **options):
+        if command.method == "publish" and not pool.lost:
+            pool._gangs[gang].fails = AFTERWARDS
+        return submit(gang, command, **options)
+
+    submit, pool.submit = pool.submit, die_after_the_first_publish
+    assert not render(pool, batch, run_folder, diary).failed
+    assert len(diary.lost) == 1
+    assert sorted(diary.done) == sorted(batch)
+    assert begun_by(pool) == begun_by(calm)
 
 
 def test_video_that_fails_again_and_again_is_set_aside_and_the_batch_goes_on(tmp_path, make_batch):
@@ -126,6 +145,17 @@ def test_gangs_that_cannot_be_built_end_the_launch_with_their_own_words(tmp_path
     pool.next_event = lambda _timeout: GangLost(gang="gang 0", cause="rank 0 failed: no such weights", details="…")
     with pytest.raises(GangFailed, match="no gang can be built: rank 0 failed: no such weights"):
         render(pool, make_batch(1), RunFolder(tmp_path))
+
+
+def test_gangs_that_each_fail_once_to_be_built_do_not_end_the_launch(tmp_path, make_batch):
+    """As on a machine that is busy while a launch starts."""
+    from orchestrator.pool import GangLost
+
+    pool = BookkeepingPool(4)
+    losses = [GangLost(gang=gang, cause="rank 0 has been silent for 120 s", details="") for gang in pool.gangs]
+    next_event = pool.next_event
+    pool.next_event = lambda timeout: losses.pop() if losses else next_event(timeout)
+    assert not render(pool, make_batch(2), RunFolder(tmp_path)).failed
 
 
 def test_no_gang_for_minutes_ends_the_launch(tmp_path, make_batch):

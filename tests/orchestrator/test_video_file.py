@@ -1,6 +1,7 @@
 """The mp4, read back by a decoder and by eye of a parser."""
 
 import os
+import resource
 import struct
 from pathlib import Path
 
@@ -34,6 +35,18 @@ def written(tmp_path_factory) -> tuple[Path, np.ndarray]:
     path, frames = tmp_path_factory.mktemp("video") / "video.mp4", moving_square()
     write_video(path, frames, fps=8)
     return path, frames
+
+
+@pytest.mark.parametrize("share", [0.01, 0.5, 0.99])
+def test_file_that_the_encoder_could_not_bring_to_its_end_is_refused(written, tmp_path, share):
+    """It does not say so itself; here a limit on the size of files stops it."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (int(share * written[0].stat().st_size), hard))
+    try:
+        with pytest.raises(OSError):
+            write_video(tmp_path / "video.mp4", written[1], fps=8)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
 
 
 def test_video_has_the_frames_rate_size_and_format(written):
