@@ -1,12 +1,11 @@
 """The least time that a video takes on the GPUs of a SLURM cluster, where there are figures for them."""
 
-from parallel.hardware import A800, A800_NODES, H20, H100, H200, HOPPER_NODES, Chip
+from parallel.hardware import NETWORKS, chip_called
 from parallel.layout import Layout, LayoutError
 from parallel.render_case import Render, Rounds
 from parallel.render_time import predict
 from parallel.wan_shapes import WAN_1_3B, WAN_14B, VideoSize
 
-_NETWORKS = {H100: HOPPER_NODES, H200: HOPPER_NODES, H20: HOPPER_NODES, A800: A800_NODES}
 _MODELS = {"wan2.1_t2v_14b": WAN_14B, "wan2.1_t2v_1.3b": WAN_1_3B}
 
 
@@ -24,17 +23,12 @@ def least_video_seconds(
         width: pixels.
         rounds: how many are full.
     """
-    shape, chip = _MODELS.get(model), _chip(gpu_type)
+    shape, chip = _MODELS.get(model), chip_called(gpu_type)
     if shape is None or chip is None:
         return None
     size = VideoSize(num_frames=num_frames, height=height, width=width)
     try:
-        render = Render(model=shape, size=size, chip=chip, network=_NETWORKS[chip], layout=layout, rounds=rounds)
+        render = Render(model=shape, size=size, chip=chip, network=NETWORKS[chip], layout=layout, rounds=rounds)
     except LayoutError:  # slices of unequal length, for which nothing is modelled
         return None
     return predict(render).total
-
-
-def _chip(gpu_type: str | None) -> Chip | None:
-    words = (gpu_type or "").upper().replace("-", "_").split("_")
-    return next((chip for chip in _NETWORKS if chip.name in words), None)

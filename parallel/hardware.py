@@ -5,6 +5,7 @@ of that is `Assumptions.efficiency`.
 """
 
 from dataclasses import dataclass, fields
+from math import inf
 
 from parallel.wan_shapes import SIZE_720P
 
@@ -35,6 +36,8 @@ class Chip:
     """Achieved bytes/s of the GPU's memory."""
     decode_pixels: float
     """Pixels/s that the autoencoder's decoder puts out on one GPU."""
+    capacity_bytes: float = inf
+    """Bytes of the GPU's memory; infinite where nothing is said of them."""
 
     def __post_init__(self) -> None:
         _check_positive(self)
@@ -82,6 +85,7 @@ H100 = Chip(
     attention_flops=620e12,
     memory_bytes=3.0e12,
     decode_pixels=SIZE_720P.num_pixels / 10,
+    capacity_bytes=80e9,
 )
 """SXM. Peak: datasheet. Matmul: 780 TFLOP/s, a published torch script (gist Chillee/2ec89696). Attention: 620
 TFLOP/s, FlashAttention-3 at 16,384 tokens (pytorch/benchmark#2391). Memory: assumed 0.9 of the datasheet's 3.35 TB/s.
@@ -94,6 +98,7 @@ H200 = Chip(
     attention_flops=620e12,
     memory_bytes=4.3e12,
     decode_pixels=SIZE_720P.num_pixels / 10,
+    capacity_bytes=141e9,
 )
 """The H100's compute (assumed equal). Memory: assumed 0.9 of the datasheet's 4.8 TB/s."""
 
@@ -104,6 +109,7 @@ A800 = Chip(
     attention_flops=220e12,
     memory_bytes=1.8e12,
     decode_pixels=SIZE_720P.num_pixels / 16,
+    capacity_bytes=80e9,
 )
 """Computes as the A100 SXM. Peak: datasheet. Matmul: assumed 0.85 of it. Attention: 0.7 of it, about what
 FlashAttention-2's paper says. Memory: assumed 0.9 of 2.04 TB/s. Decode: assumed bound by memory, so the H100's time
@@ -116,6 +122,7 @@ H20 = Chip(
     attention_flops=118e12,
     memory_bytes=3.6e12,
     decode_pixels=SIZE_720P.num_pixels / 20,
+    capacity_bytes=96e9,
 )
 """Peak: datasheet. Matmul and attention: assumed 0.9 and 0.8 of it (little compute, much power and memory). Memory:
 assumed 0.9 of 4.0 TB/s. Decode: assumed twice the H100's time, bound by compute."""
@@ -127,3 +134,34 @@ HOPPER_NODES = Network(name="NVLink 4 + NDR", node_bytes=370e9, across_bytes=48e
 A800_NODES = Network(name="NVLink of A800 + HDR", node_bytes=165e9, across_bytes=24e9, latency_seconds=20e-6)
 """NVLink cut to 200 GB/s a direction, assumed to be used as well as Hopper's (0.82). Across: a card of 200 Gb/s for
 each GPU, assumed. Latency: assumed."""
+
+NETWORKS = {H100: HOPPER_NODES, H200: HOPPER_NODES, H20: HOPPER_NODES, A800: A800_NODES}
+"""What usually connects each of the chips."""
+
+
+def chip_called(name: str | None) -> Chip | None:
+    """The chip that a cluster or a driver means; None where there are no figures for it.
+
+    Args:
+        name: such as h100, nvidia_h100_80gb_hbm3 or NVIDIA H200.
+    """
+    words = (name or "").upper().replace("-", "_").replace(" ", "_").split("_")
+    return next((chip for chip in NETWORKS if chip.name in words), None)
+
+
+def cpu_chip(num_threads: int) -> Chip:
+    """A rank on the CPU, in float32: as small models find it on a server's cores. All assumed."""
+    return Chip(
+        name=f"{num_threads} CPU core{'s' if num_threads > 1 else ''}",
+        peak_flops=100e9 * num_threads,
+        matmul_flops=25e9 * num_threads,
+        attention_flops=12e9 * num_threads,
+        memory_bytes=5e9,
+        decode_pixels=3e5 * num_threads,
+    )
+
+
+CPU_NODES = Network(
+    name="loopback + Ethernet", node_bytes=1e9, across_bytes=0.3e9, latency_seconds=200e-6, gpus_per_node=8
+)
+"""gloo between processes of one machine and of several. All assumed."""

@@ -102,6 +102,8 @@ class Render:
     layout: Layout = field(default_factory=Layout)
     rounds: Rounds = Rounds()
     assumptions: Assumptions = Assumptions()
+    is_guided: bool = True
+    """Whether there is an unconditional branch."""
 
     def __post_init__(self) -> None:
         check_layout(self.layout, self.problem)
@@ -117,6 +119,7 @@ class Render:
         return Problem(
             num_heads=self.model.num_heads,
             num_tokens=self.size.num_tokens,
+            is_guided=self.is_guided,
             ranks_per_node=self.network.gpus_per_node,
         )
 
@@ -128,7 +131,7 @@ class Render:
     @property
     def own_branches(self) -> int:
         """Branches of one rank."""
-        return NUM_BRANCHES // self.layout.cfg
+        return NUM_BRANCHES // self.layout.cfg if self.is_guided else 1
 
 
 def even_layouts(num_ranks: int, problem: Problem) -> list[Layout]:

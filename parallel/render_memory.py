@@ -68,7 +68,7 @@ class MemoryCase:
     num_snapshots: int = 0
     """Snapshots that are kept of each branch; 0 where nothing is forecast."""
     forecasts_velocity: bool = False
-    text_parameters: int = WAN_TEXT_PARAMETERS
+    text_bytes: float = 0.0
     """Of the text encoder on the rank's device; 0 where it is elsewhere."""
     vae_parameters: int = WAN_VAE_PARAMETERS
     """Of the autoencoder; 0 where others decode."""
@@ -132,7 +132,7 @@ def footprint(case: MemoryCase) -> Footprint:
     """Bytes of rank 0."""
     return Footprint(
         weights=weight_bytes(case),
-        text=case.text_parameters * case.value_bytes,
+        text=case.text_bytes,
         history=history_bytes(case) + SOLVER_TENSORS * case.own_tokens * PATCH_VALUES * LATENT_BYTES,
         activations=activation_bytes(case),
         decode=decode_bytes(case),

@@ -7,7 +7,8 @@ What is assumed beyond the numbers of `Chip`, `Network` and `Assumptions`:
 
 - Matrix products and attention split evenly over the ranks, and their pace does not fall as the slices get smaller.
   What is bound by memory inside a block (norms, rotary embeddings, modulation) is part of the efficiency.
-- Both guidance branches are run: after one another with cfg=1, at once on two halves of the gang with cfg=2.
+- Both guidance branches are run, where there is guidance: after one another with cfg=1, at once on two halves of
+  the gang with cfg=2.
 - The transformer's weights are whole on every rank: nothing is gathered for them (FSDP would).
 - Ranks lie in the order cfg, ring, Ulysses, the last consecutive. A group that fits in a node talks at the node's
   pace, any other wholly at the pace across nodes.
