@@ -15,6 +15,15 @@ def count_gpus() -> int:
     return min(present, len(chosen))
 
 
+def gpu_model() -> str | None:
+    """What the driver calls this machine's first GPU, such as NVIDIA H200; None where it does not say."""
+    for file in sorted(Path("/proc/driver/nvidia/gpus").glob("*/information")):
+        found = re.search(r"^Model:\s*(.+)$", file.read_text(encoding="utf-8", errors="replace"), re.MULTILINE)
+        if found:
+            return found[1].strip()
+    return None
+
+
 def count_cpus() -> int:
     """CPU cores that this process may run on."""
     return len(os.sched_getaffinity(0))

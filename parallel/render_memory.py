@@ -73,7 +73,10 @@ class MemoryCase:
     vae_parameters: int = WAN_VAE_PARAMETERS
     """Of the autoencoder; 0 where others decode."""
     decodes_together: bool = False
+    """Whether all ranks decode bands of rows."""
     tiling: bool = False
+    """Whether frames are decoded tile by tile."""
+    reserved_bytes: float = RESERVED_BYTES
 
     @property
     def own_tokens(self) -> int:
@@ -136,7 +139,7 @@ def footprint(case: MemoryCase) -> Footprint:
         history=history_bytes(case) + SOLVER_TENSORS * case.own_tokens * PATCH_VALUES * LATENT_BYTES,
         activations=activation_bytes(case),
         decode=decode_bytes(case),
-        reserved=RESERVED_BYTES,
+        reserved=case.reserved_bytes,
     )
 
 
