@@ -67,6 +67,9 @@ class VirtualPool:
         """As given."""
         return flag
 
+    def expect(self, num_videos: int) -> None:
+        """There are as many gangs as at first."""
+
     def submit(self, gang: str, command: Command, *, limit_seconds: float | None = None) -> None:
         """Note when it will be done."""
         del limit_seconds

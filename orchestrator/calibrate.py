@@ -7,6 +7,7 @@ the main command takes may be overridden here too. Exit status: 0 done, 1 failed
 
 import sys
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 
 import hydra
@@ -56,6 +57,7 @@ def _compose(composed: DictConfig) -> None:
 def _calibrate(composed: DictConfig, console: Console) -> int:
     # Imported here: an error in the input comes at once, before torch and the models' libraries.
     from orchestrator.choices import choose  # noqa: PLC0415
+    from orchestrator.cluster_room import ask_cluster  # noqa: PLC0415
     from orchestrator.forecast_choice import made_for  # noqa: PLC0415
     from orchestrator.launch_plan import plan_launch  # noqa: PLC0415
     from spectrum import Features  # noqa: PLC0415
@@ -64,7 +66,7 @@ def _calibrate(composed: DictConfig, console: Console) -> int:
     file = _check(config)
     features = choose(Features, config.features, "features")
     config.forecast.method, config.forecast.calibration = "none", None
-    plan = plan_launch(config)
+    plan = plan_launch(config, ask_room=partial(ask_cluster, config.cluster))
     # Noise of its own for each: what is learned must not hold for one noise alone.
     requests = [replace(one, seed=one.seed + index) for index, one in enumerate(plan.requests.values())]
     needed = config.fit_videos + config.trial_videos

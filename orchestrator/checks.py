@@ -126,30 +126,30 @@ def check_cluster(cluster: ClusterConfig, kind: ClusterKind) -> None:
     """Raises BadInput where the cluster's fields do not go together."""
     if kind is ClusterKind.RAY and not cluster.address:
         raise BadInput("cluster.address is not set: cluster=ray joins a Ray cluster at host:port")
-    if kind is ClusterKind.NONE and cluster.num_gangs != 1:
+    if kind is ClusterKind.NONE and cluster.num_gangs not in (None, 1):
         raise BadInput(f"cluster.num_gangs={cluster.num_gangs} must be 1 with cluster=none")
     for name in ("num_gangs", "cpus_per_rank"):
         value = getattr(cluster, name)
-        if value < 1:
+        if value is not None and value < 1:
             raise BadInput(f"cluster.{name}={value} must be at least 1")
     if cluster.object_store_mb < 80:
         raise BadInput(f"cluster.object_store_mb={cluster.object_store_mb} must be at least 80")
 
 
-def check_room(cluster: ClusterConfig, kind: ClusterKind, device: Device, layout: Layout) -> None:
+def check_room(cluster: ClusterConfig, kind: ClusterKind, device: Device, *, num_gangs: int, layout: Layout) -> None:
     """Raises BadInput where this machine is too small for the gangs."""
-    ranks = layout.world_size * cluster.num_gangs
+    ranks = layout.world_size * num_gangs
     if kind is ClusterKind.RAY:
         return  # the cluster is asked once it has been joined
     num_gpus = count_gpus()
     if device is Device.CUDA and ranks > num_gpus:
         raise BadInput(
-            f"cluster.num_gangs={cluster.num_gangs} gangs of {layout.world_size} ranks ({layout}) need {ranks} GPUs, "
+            f"cluster.num_gangs={num_gangs} gangs of {layout.world_size} ranks ({layout}) need {ranks} GPUs, "
             f"this machine has {num_gpus}"
         )
     most = 4 * count_cpus()
     if device is Device.CPU and ranks * cluster.cpus_per_rank > most:
         raise BadInput(
-            f"cluster.num_gangs={cluster.num_gangs} gangs of {layout.world_size} ranks ({layout}) with "
+            f"cluster.num_gangs={num_gangs} gangs of {layout.world_size} ranks ({layout}) with "
             f"cluster.cpus_per_rank={cluster.cpus_per_rank} are more than {most}, four times this machine's CPU cores"
         )

@@ -17,6 +17,11 @@ class JobConfig:
     """The job's own manifest, for when neither prompt nor batch is given."""
     shard: str | None = None
     """The part of the batch that this launch renders, such as 3/16; null: all. Shards share one output folder."""
+    objective: str | None = None
+    """What gangs are sized for, by predicted seconds: latency (least of a video) or throughput (most videos an hour).
+
+    null: as parallel says. It chooses the layout, so it goes with parallel=auto, and with Ray.
+    """
 
 
 @dataclass(kw_only=True, slots=True)
@@ -168,8 +173,12 @@ class ClusterConfig:
     """Address of the Ray cluster to join, host:port (kind ray)."""
     device: str = "auto"
     """cpu, cuda, or auto (cuda where there is a GPU)."""
-    num_gangs: int = 1
-    """Gangs that render side by side, each one video at a time."""
+    num_gangs: int | None = None
+    """Gangs that render side by side, each one video at a time.
+
+    null: as many as have room, but no more than there are videos; in a Ray cluster that was joined, gangs are added
+    when nodes join while videos wait, and let go when nodes leave.
+    """
     cpus_per_rank: int = 1
     """CPU cores that Ray reserves for a rank, and its number of threads."""
     object_store_mb: int = 100

@@ -32,13 +32,13 @@ class GangChoice:
     """Mean over the videos, of one on one gang."""
     videos_per_hour: float
     """Of the whole batch on all gangs; the last videos leave gangs idle."""
-    explanation: str
-    """One line, for people; "4 gangs of 2 ranks (ulysses 2)" and the reason."""
+    because: str
+    """Why, for people."""
 
     @property
-    def gangs(self) -> str:
-        """The gangs, for people."""
-        return describe_gangs(self.num_gangs, self.layout)
+    def explanation(self) -> str:
+        """One line, for people: the gangs and why."""
+        return f"{describe_gangs(self.num_gangs, self.layout)}, {self.because}"
 
 
 def describe_gangs(num_gangs: int, layout: Layout) -> str:
@@ -54,6 +54,7 @@ def choose_gangs(
     *,
     objective: Objective,
     num_gangs: int | None = None,
+    num_videos: int | None = None,
     shard_blocks: bool = False,
 ) -> GangChoice:
     """The best gangs among the layouts that every video can have with slices of equal length.
@@ -66,12 +67,14 @@ def choose_gangs(
         costs: of the model on the cluster's ranks.
         objective: what is best.
         num_gangs: as asked for; None: as many as fit, but no more than there are videos.
+        num_videos: how many are to be rendered, if not all of `loads`, as in a shard.
         shard_blocks: whether blocks are sharded whatever their size.
 
     Raises:
         BadInput: there is no room for the gangs, or none of them would hold a video in its memory.
     """
-    batch = _Batch(room=room, loads=loads, costs=costs, num_gangs=num_gangs)
+    num_videos = max(sum(load.count for load in loads) if num_videos is None else num_videos, 1)
+    batch = _Batch(room=room, loads=loads, costs=costs, num_gangs=num_gangs, num_videos=num_videos)
     candidates = [batch.on(layout, shard_blocks=shard_blocks) for layout in _layouts(room, loads, costs)]
     fitting = [one for one in candidates if one.has_room]
     if not fitting:
@@ -94,7 +97,7 @@ def choose_gangs(
         shard_blocks=best.shard_blocks,
         video_seconds=best.video_seconds,
         videos_per_hour=best.videos_per_hour,
-        explanation=_explain(best, other, objective, costs, smallest_fits=held[0].layout == fitting[0].layout),
+        because=_explain(best, other, objective, costs, smallest_fits=held[0].layout == fitting[0].layout),
     )
 
 
@@ -126,16 +129,16 @@ class _Batch:
     loads: Sequence[VideoLoad]
     costs: CostModel
     num_gangs: int | None
+    num_videos: int
 
     def on(self, layout: Layout, *, shard_blocks: bool) -> _Candidate:
         """How the batch would go with this layout."""
         shard_blocks = shard_blocks and layout.world_size > 1
-        num_videos = sum(load.count for load in self.loads)
-        num_gangs = self.num_gangs or most_gangs(self.room, layout.world_size, num_videos=num_videos)
+        num_gangs = self.num_gangs or most_gangs(self.room, layout.world_size, num_videos=self.num_videos)
         has_room = 0 < num_gangs <= self.room.gangs_that_fit(layout.world_size)
         seconds = self.costs.mean_seconds(self.loads, layout, shard_blocks=shard_blocks)
         # The last of the batch counts: four videos on eight GPUs are done sooner by four gangs of two.
-        batch_seconds = ceil(num_videos / max(num_gangs, 1)) * seconds
+        batch_seconds = ceil(self.num_videos / max(num_gangs, 1)) * seconds
         return _Candidate(
             layout=layout,
             shard_blocks=shard_blocks,
@@ -143,7 +146,7 @@ class _Batch:
             has_room=has_room,
             fits=has_room and all(self.costs.fits(load, layout, shard_blocks=shard_blocks) for load in self.loads),
             video_seconds=seconds,
-            videos_per_hour=3600 * num_videos / batch_seconds,
+            videos_per_hour=3600 * self.num_videos / batch_seconds,
         )
 
 
@@ -175,8 +178,8 @@ def _other(objective: Objective) -> Objective:
 def _explain(
     best: _Candidate, other: _Candidate, objective: Objective, costs: CostModel, *, smallest_fits: bool
 ) -> str:
-    """One line: the gangs, why, and what the other objective would have given."""
-    line = f"{describe_gangs(best.num_gangs, best.layout)}, for {objective}: {_figure(best, objective)} predicted"
+    """Why, and what the other objective would have given."""
+    line = f"for {objective}: {_figure(best, objective)} predicted"
     if other.layout != best.layout:
         line += f", against {_figure(other, objective)} with {describe_gangs(other.num_gangs, other.layout)}"
     notes = []

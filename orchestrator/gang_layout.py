@@ -9,6 +9,7 @@ from orchestrator.config import LaunchConfig
 from orchestrator.devices import count_gpus
 from orchestrator.errors import BadInput
 from orchestrator.model_folder import autoencoder_config
+from orchestrator.room import Room
 from orchestrator.row_requests import VideoKind
 from parallel.layout import (
     MAX_DEGREE,
@@ -36,9 +37,23 @@ def problems_of(config: LaunchConfig, kinds: Kinds) -> tuple[Problem, ...]:
 
 
 def layout_of(
-    config: LaunchConfig, kinds: Kinds, kind: ClusterKind, device: Device, torchrun_world_size: int
+    config: LaunchConfig,
+    kinds: Kinds,
+    kind: ClusterKind,
+    device: Device,
+    *,
+    torchrun_world_size: int,
+    room: Room | None = None,
 ) -> Layout:
     """The layout whose degrees were given, or else the best one of the ranks at hand.
+
+    Args:
+        config: of the launch.
+        kinds: of the videos in the batch.
+        kind: where the ranks run.
+        device: of the ranks.
+        torchrun_world_size: ranks that torchrun has started.
+        room: what the cluster has for ranks, where it was asked.
 
     Raises:
         BadInput: it is impossible for some video of the batch; the line says where that is, why, and which layouts
@@ -55,7 +70,7 @@ def layout_of(
             layout = Layout(**given)
             _check_given(layout, given, where)
         else:
-            ranks = parallel.ranks or _ranks_at_hand(config, kind, device, torchrun_world_size)
+            ranks = parallel.ranks or _ranks_at_hand(config, kind, device, torchrun_world_size, room)
             layout = _choose_for_all(ranks, where)
     except LayoutError as error:
         raise BadInput(str(error)) from error
@@ -129,13 +144,18 @@ def _fields(given: dict[str, int]) -> str:
     return " ".join(f"parallel.{name}={degree}" for name, degree in given.items()) or "parallel"
 
 
-def _ranks_at_hand(config: LaunchConfig, kind: ClusterKind, device: Device, torchrun_world_size: int) -> int:
+def _ranks_at_hand(
+    config: LaunchConfig, kind: ClusterKind, device: Device, torchrun_world_size: int, room: Room | None
+) -> int:
     """Ranks for a gang where nothing was said of them."""
+    num_gangs = config.cluster.num_gangs or 1
     if kind is ClusterKind.NONE:
         return torchrun_world_size
     if device is Device.CPU:
         return 1
-    return max(count_gpus() // config.cluster.num_gangs, 1)
+    if kind is ClusterKind.RAY and room is not None:
+        return max(min(room.num_ranks // num_gangs, room.ranks_per_node), 1)
+    return max(count_gpus() // num_gangs, 1)
 
 
 def decodes_in_parallel(config: LaunchConfig, kinds: Kinds, layout: Layout, model_folder: Path) -> bool:

@@ -6,6 +6,7 @@ Exit status: 0 done, 1 failed, 2 bad input, 3 some videos were set aside as fail
 
 import logging
 import sys
+from functools import partial
 from time import monotonic
 
 import hydra
@@ -35,11 +36,13 @@ def _compose(composed: DictConfig) -> None:
 def _launch(composed: DictConfig, console: Console) -> int:
     # Imported here and below, in the order in which they are needed: an error in the input comes at once, and before
     # torch, the models' libraries and Ray.
+    from orchestrator.cluster_room import ask_cluster  # noqa: PLC0415
     from orchestrator.launch_plan import plan_launch  # noqa: PLC0415
     from parallel.process_group import torchrun_ranks  # noqa: PLC0415
 
     rank, world_size = torchrun_ranks()
-    plan = plan_launch(compose_config(composed, LaunchConfig), torchrun_world_size=world_size)
+    config = compose_config(composed, LaunchConfig)
+    plan = plan_launch(config, torchrun_world_size=world_size, ask_room=partial(ask_cluster, config.cluster))
     logging.basicConfig(format="%(asctime)s  %(message)s", datefmt="%H:%M:%S", stream=sys.stderr)
     logging.getLogger("orchestrator").setLevel(logging.INFO if rank == 0 else logging.ERROR)
 

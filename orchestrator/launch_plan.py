@@ -6,13 +6,14 @@ from pathlib import Path
 
 from orchestrator.artifacts import RunFolder
 from orchestrator.batch import BatchEntry, Shard, name_entries, parse_shard, part_of
-from orchestrator.checks import check_cluster, check_defaults, check_job, check_room
+from orchestrator.checks import check_cluster, check_defaults, check_job
 from orchestrator.choices import ClusterKind, Device, DType, choose, choose_or_auto
 from orchestrator.config import ClusterConfig, LaunchConfig, ModelConfig
 from orchestrator.devices import count_gpus
 from orchestrator.errors import BadInput
 from orchestrator.forecast_choice import check_calibration, check_plan, forecast_settings, made_for
-from orchestrator.gang_layout import decodes_in_parallel, layout_of, problems_of
+from orchestrator.gang_layout import decodes_in_parallel, problems_of
+from orchestrator.gang_plan import AskRoom, Videos, plan_gangs
 from orchestrator.manifest import open_manifest
 from orchestrator.model_folder import find_model, model_fingerprint, transformer_heads
 from orchestrator.policy import Policy
@@ -53,6 +54,10 @@ class ClusterSpec:
     num_gangs: int
     cpus_per_rank: int
     object_store_mb: int
+    follows_nodes: bool = False
+    """Whether gangs are added and let go as the cluster's nodes come and go."""
+    keeps_to_node: bool = False
+    """Whether the ranks of a gang have to be on one node."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -74,6 +79,8 @@ class LaunchPlan:
     """The shard's videos by video id: the most urgent first, otherwise in the batch's order."""
     model: ModelSpec
     layout: Layout
+    gangs_because: str
+    """Why there are so many gangs of this size, for people; nothing where that was asked for."""
     problems: tuple[Problem, ...]
     """What the layout fits: the shapes of the whole batch."""
     shard_blocks: bool
@@ -101,12 +108,14 @@ class LaunchPlan:
         return not all(splits_evenly(self.layout, problem) for problem in self.problems)
 
 
-def plan_launch(config: LaunchConfig, *, torchrun_world_size: int = 1) -> LaunchPlan:
+def plan_launch(config: LaunchConfig, *, torchrun_world_size: int = 1, ask_room: AskRoom | None = None) -> LaunchPlan:
     """Check the whole configuration and say what it comes to.
 
     Args:
         config: composed by Hydra.
         torchrun_world_size: ranks that torchrun has started; 1 in a plain process.
+        ask_room: asks the cluster that is to be joined what it has room for, once all else has been checked. Without
+            it there is one gang, of what is said of it or of what this machine has, until the cluster was joined.
 
     Raises:
         BadInput: the first thing that cannot be done, in one line that names field, value and what is allowed; of a
@@ -123,28 +132,51 @@ def plan_launch(config: LaunchConfig, *, torchrun_world_size: int = 1) -> Launch
     check_cluster(config.cluster, kind)
     model = _model_spec(config.model, device)
     _check_calibrations(config, drafts, model)
-    layout = layout_of(config, drafts.kinds, kind, device, torchrun_world_size)
-    check_room(config.cluster, kind, device, layout)
     entries = name_entries(drafts.drafts, model_fingerprint=model.fingerprint, dtype=model.dtype)
+    part, run_folder, decoders = (
+        part_of(entries, shard),
+        _run_folder(config, job_name, entries),
+        _decoders(config, kind),
+    )
+    gangs = plan_gangs(
+        config,
+        Videos(
+            kinds=drafts.kinds,
+            requests=[entry.request for entry in entries.values()],
+            num_own=len(part),
+            num_waiting=sum(not run_folder.video(video_id).is_done for video_id in part),
+        ),
+        kind,
+        device,
+        model_folder=model.folder,
+        encodes_on_gpu=model.text_device is Device.CUDA,
+        gpu_decoders=decoders.count if decoders.device is Device.CUDA else 0,
+        torchrun_world_size=torchrun_world_size,
+        ask_room=ask_room,
+    )
+    layout = gangs.layout
     return LaunchPlan(
         job_name=job_name,
         shard=shard,
-        entries=part_of(entries, shard),
+        entries=part,
         model=model,
         layout=layout,
+        gangs_because=gangs.because,
         problems=problems_of(config, drafts.kinds),
-        shard_blocks=config.parallel.shard_blocks and layout.world_size > 1,
+        shard_blocks=gangs.shard_blocks and layout.world_size > 1,
         decode_parallel=decodes_in_parallel(config, drafts.kinds, layout, model.folder),
         cluster=ClusterSpec(
             kind=kind,
             address=config.cluster.address,
             device=device,
-            num_gangs=config.cluster.num_gangs,
+            num_gangs=gangs.num_gangs,
             cpus_per_rank=config.cluster.cpus_per_rank,
             object_store_mb=config.cluster.object_store_mb,
+            follows_nodes=gangs.follows_nodes,
+            keeps_to_node=gangs.keeps_to_node,
         ),
-        run_folder=_run_folder(config, job_name, entries),
-        decoders=_decoders(config, kind),
+        run_folder=run_folder,
+        decoders=decoders,
         policy=policy_of(config),
         dry_run=config.dry_run,
     )

@@ -37,6 +37,9 @@ class LocalPool:
         """None: the gang decodes."""
         return ()
 
+    def expect(self, num_videos: int) -> None:
+        """There is one gang, whatever comes."""
+
     def submit(self, gang: str, command: Command, *, limit_seconds: float | None = None) -> None:
         """Run the command here and now; nobody is there to watch the limit.
 

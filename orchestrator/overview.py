@@ -5,6 +5,7 @@ from collections.abc import Iterable
 from rich.console import Console
 from rich.markup import escape
 
+from orchestrator.gang_choice import describe_gangs
 from orchestrator.launch_plan import LaunchPlan
 from orchestrator.request import Request
 from parallel.layout import explain
@@ -17,15 +18,15 @@ def print_overview(console: Console, plan: LaunchPlan) -> None:
     requests = [entry.request for entry in plan.entries.values()]
     done = sum(plan.run_folder.video(video_id).is_done for video_id in plan.entries)
     part = "" if plan.shard.count == 1 else f" (shard {plan.shard.index} of {plan.shard.count})"
-    gangs = f"{plan.cluster.num_gangs} gang{'s' if plan.cluster.num_gangs > 1 else ''}"
+    because = f", {plan.gangs_because}" if plan.gangs_because else ""
     largest = max(plan.problems, key=lambda problem: problem.num_tokens)
     lines = {
         "batch": f"{len(requests)} videos{part}, {done} of them done",
         "video": _kinds(f"{one.width}×{one.height}, {one.num_frames} frames at {one.fps}/s" for one in requests),
         "model": f"{plan.model.name} ({plan.model.dtype.value}) from {plan.model.folder}",
         "rounds": _kinds(map(_rounds, _one_of_each_plan(requests))),
-        "gangs": f"{gangs} of {plan.layout.world_size} ranks ({plan.layout}) on {plan.cluster.device.value}, "
-        f"cluster {plan.cluster.kind.value}",
+        "gangs": f"{describe_gangs(plan.cluster.num_gangs, plan.layout)} on {plan.cluster.device.value}, "
+        f"cluster {plan.cluster.kind.value}{because}",
         "layout": f"{plan.layout}: {explain(plan.layout, largest)}",
         "output": str(plan.run_folder.root),
     }

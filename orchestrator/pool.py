@@ -65,6 +65,10 @@ class Pool(Protocol):
         """Names of the workers that only decode, ready or not."""
         ...
 
+    def expect(self, num_videos: int) -> None:
+        """Take note of how many videos wait or are with gangs: more gangs than these would find nothing to do."""
+        ...
+
     def submit(self, gang: str, command: Command, *, limit_seconds: float | None = None) -> None:
         """Let an idle gang begin. One that takes longer than the limit is lost."""
         ...

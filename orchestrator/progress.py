@@ -35,6 +35,7 @@ class _Batch:
         if gang not in self.at or self.at[gang].video_id != progress.video_id:
             self._began[gang] = monotonic()
         self.at[gang] = progress
+        self._eta.num_gangs = max(self._eta.num_gangs, len(self.at))  # gangs may have been added
 
     def gang_idle(self, gang: str) -> None:
         self.at.pop(gang, None)

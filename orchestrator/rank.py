@@ -68,9 +68,13 @@ class RankActor:
     """
 
     def __init__(self, spec: RankSpec) -> None:
+        self._worker = self.make_worker(spec)
+
+    def make_worker(self, spec: RankSpec) -> Any:
+        """What does the rank's work; a benchmark's actor has another."""
         from orchestrator.worker import Worker  # noqa: PLC0415
 
-        self._worker = Worker(spec)
+        return Worker(spec)
 
     def do(self, command: Command) -> Any:
         """Call the worker's method; what it returns."""

@@ -32,7 +32,7 @@ def ray_cluster(cluster: ClusterSpec, layout: Layout, decoders: DecoderSpec) -> 
         if cluster.kind is ClusterKind.LOCAL:
             _start(cluster, layout, decoders)
         else:
-            _join(cluster)
+            _join(cluster.address or "")
             _check_room(cluster, layout)
         yield
     finally:
@@ -71,15 +71,32 @@ def _check_answers(address: str) -> None:
         ) from error
 
 
-def _join(cluster: ClusterSpec) -> None:
-    assert cluster.address is not None
-    _check_answers(cluster.address)
+def cluster_nodes(address: str) -> list[dict[str, float]]:
+    """What each node of a cluster has: CPU, GPU, and under accelerator_type:NAME the kind of its GPUs.
+
+    Raises:
+        BadInput: no cluster answers at the address.
+    """
     try:
-        ray.init(address=cluster.address, logging_level=logging.ERROR, log_to_driver=False, namespace=NAMESPACE)
+        _join(address)
+        return list(resources_of_nodes().values())
+    finally:
+        ray.shutdown()
+
+
+def resources_of_nodes() -> dict[str, dict[str, float]]:
+    """What each node that is alive has, in use or not, by its id."""
+    return {node["NodeID"]: node["Resources"] for node in ray.nodes() if node["Alive"]}
+
+
+def _join(address: str) -> None:
+    _check_answers(address)
+    try:
+        ray.init(address=address, logging_level=logging.ERROR, log_to_driver=False, namespace=NAMESPACE)
     except Exception as error:  # Ray raises ConnectionError, RuntimeError, ValueError or its own, with long advice
         reason = str(error).strip().splitlines()[0]
         raise BadInput(
-            f"cluster.address={cluster.address} could not be joined: {reason} "
+            f"cluster.address={address} could not be joined: {reason} "
             "(is Ray running there, and RAY_AUTH_TOKEN the cluster's own?)"
         ) from error
 

@@ -11,6 +11,7 @@ from ray.util.placement_group import PlacementGroup, placement_group, placement_
 from ray.util.scheduling_strategies import PlacementGroupSchedulingStrategy
 
 from orchestrator.choices import ClusterKind, Device
+from orchestrator.cluster_room import rank_resources
 from orchestrator.launch_plan import ClusterSpec, LaunchPlan
 from orchestrator.pool import Command
 from orchestrator.rank import RankActor, RankSpec, rank_spec
@@ -41,6 +42,10 @@ class RayGang:
     """Actor handles, by rank."""
     nodes: list[str] = field(default_factory=list)
     """Name of each rank's machine."""
+    node_ids: list[str] = field(default_factory=list)
+    """What Ray calls each rank's node."""
+    per_rank: dict[str, float]
+    """What Ray has reserved for each rank."""
     pending: dict[Any, int] = field(default_factory=dict)
     """Rank by the reference of its unfinished call."""
     answers: dict[int, Any] = field(default_factory=dict)
@@ -142,43 +147,51 @@ class RayGang:
         return RankLost(f"{self._place(rank)} failed: {reason.strip().splitlines()[0]}", str(error))
 
 
-def begin_gang(name: str, plan: LaunchPlan, *, is_rebuilt: bool = False) -> RayGang:
+def begin_gang(
+    name: str, plan: LaunchPlan, actor_class: type[RankActor] = RankActor, *, is_rebuilt: bool = False
+) -> RayGang:
     """Ask for a gang's room; its steps lead on from there as each of them is done."""
     specs = [rank_spec(plan, rank) for rank in range(plan.layout.world_size)]
-    return _begin(name, plan, specs, is_rebuilt=is_rebuilt)
+    return _begin(name, plan, specs, actor_class, is_rebuilt=is_rebuilt)
 
 
-def begin_decoder(name: str, plan: LaunchPlan, *, is_rebuilt: bool = False) -> RayGang:
+def begin_decoder(
+    name: str, plan: LaunchPlan, actor_class: type[RankActor] = RankActor, *, is_rebuilt: bool = False
+) -> RayGang:
     """Ask for the room of a decode worker: a gang of one rank that has no transformer."""
     alone = replace(plan, layout=Layout(), shard_blocks=False, decode_parallel=False, cluster=_decoder_cluster(plan))
     spec = replace(rank_spec(alone, 0), loads_decoder=True, decodes_only=True)
-    return _begin(name, alone, [spec], is_rebuilt=is_rebuilt)
+    return _begin(name, alone, [spec], actor_class, is_rebuilt=is_rebuilt)
 
 
 def _decoder_cluster(plan: LaunchPlan) -> ClusterSpec:
     return replace(plan.cluster, device=plan.decoders.device)
 
 
-def _begin(name: str, plan: LaunchPlan, specs: Sequence[RankSpec], *, is_rebuilt: bool) -> RayGang:
-    bundle = {"CPU": float(plan.cluster.cpus_per_rank)}
-    if plan.cluster.device is Device.CUDA:
-        bundle["GPU"] = 1.0
-    placement = placement_group([bundle] * len(specs), strategy="PACK")
-    gang = RayGang(name=name, layout=plan.layout, placement=placement, is_rebuilt=is_rebuilt)
+def _begin(
+    name: str, plan: LaunchPlan, specs: Sequence[RankSpec], actor_class: type[RankActor], *, is_rebuilt: bool
+) -> RayGang:
+    bundle = rank_resources(plan.cluster.device, plan.cluster.cpus_per_rank)
+    strategy = "STRICT_PACK" if plan.cluster.keeps_to_node else "PACK"
+    placement = placement_group([bundle] * len(specs), strategy=strategy)
+    gang = RayGang(name=name, layout=plan.layout, placement=placement, per_rank=bundle, is_rebuilt=is_rebuilt)
     gang.pending = {placement.ready(): 0}
-    gang.building = _build(gang, plan, specs)
+    gang.building = _build(gang, plan, specs, actor_class)
     return gang
 
 
-def _build(gang: RayGang, plan: LaunchPlan, specs: Sequence[RankSpec]) -> Iterator[None]:
+def _build(
+    gang: RayGang, plan: LaunchPlan, specs: Sequence[RankSpec], actor_class: type[RankActor]
+) -> Iterator[None]:
     """One step whenever the calls of the last one are answered: actors, process group, model."""
     machines = _machines(gang, len(specs))
     gang.nodes = [machine["NodeManagerHostname"] for machine in machines]
+    gang.node_ids = [machine["NodeID"] for machine in machines]
     # A rank that restarts alone is useless to its gang: the gang is rebuilt whole.
     options: dict[str, Any] = {"max_restarts": 0, "max_task_retries": 0, "concurrency_groups": {HEALTH: 1}}
-    actor_class: Any = ray.remote(**options)(RankActor)
+    remote_class: Any = ray.remote(**options)(actor_class)
     gang.actors = [
-        actor_class.options(
+        remote_class.options(
             num_cpus=plan.cluster.cpus_per_rank,
             num_gpus=1 if plan.cluster.device is Device.CUDA else 0,
             scheduling_strategy=PlacementGroupSchedulingStrategy(

@@ -2,8 +2,12 @@
 
 A gang is built in steps, while the others work. One that is lost is killed whole and built again; while there is no
 room for it, as after a node was lost, it waits in Ray's queue and comes back when there is.
+
+Where the plan follows the cluster's nodes, gangs are added while videos wait and nodes have room for more, and one
+whose room does not come back is let go.
 """
 
+import logging
 from collections import deque
 from collections.abc import Sequence
 from time import monotonic, sleep
@@ -11,11 +15,17 @@ from typing import Any
 
 import ray
 
+from orchestrator.cluster_room import left_beside, rank_resources
 from orchestrator.launch_plan import LaunchPlan, smaller_plan
 from orchestrator.pool import Command, Event, GangLost, GangReady, Reply
+from orchestrator.rank import RankActor
+from orchestrator.ray_cluster import resources_of_nodes
 from orchestrator.ray_gang import RankLost, RayGang, begin_decoder, begin_gang
 from orchestrator.reports import StageReport
+from orchestrator.room import Room
 from parallel.layout import Layout
+
+log = logging.getLogger("orchestrator")
 
 BEAT_SECONDS = 1.0
 """How often ranks are asked whether they are alive."""
@@ -25,17 +35,20 @@ SILENT_SECONDS_BUILDING = 120.0
 """The same while libraries are imported and the model is loaded, which hold a process up."""
 PLACEMENT_SECONDS = 20.0
 """How long a gang that was lost waits for as much room as it had, before it makes do with less."""
+LOOK_SECONDS = 3.0
+"""How often the cluster's nodes are looked at, where gangs follow them."""
 
 
 class RayPool:
     """Gangs of rank actors. Ray must be up."""
 
-    def __init__(self, plan: LaunchPlan) -> None:
-        """Begin to build every gang; each is ready for commands once an event has said so."""
-        self._plan = plan
+    def __init__(self, plan: LaunchPlan, *, actor_class: type[RankActor] = RankActor) -> None:
+        """Begin to build every gang, of such actors; each is ready for commands once an event has said so."""
+        self._plan, self._actor_class = plan, actor_class
         self._gangs: dict[str, RayGang] = {}
         self._events: deque[Event] = deque()
-        self._next_beat = monotonic()
+        self._next_beat = self._next_look = monotonic()
+        self._num_videos = 0
         self._decoders = tuple(f"decoder {index}" for index in range(plan.decoders.count))
         for index in range(plan.cluster.num_gangs):
             self._begin(f"gang {index}")
@@ -51,6 +64,10 @@ class RayPool:
     def decoders(self) -> Sequence[str]:
         """Names of the decode workers, ready or not."""
         return self._decoders
+
+    def expect(self, num_videos: int) -> None:
+        """Take note of how many videos wait or are with gangs: so many gangs are of use."""
+        self._num_videos = num_videos
 
     def submit(self, gang: str, command: Command, *, limit_seconds: float | None = None) -> None:
         """Let every rank of an idle gang begin."""
@@ -84,7 +101,7 @@ class RayPool:
 
     def _begin(self, name: str, plan: LaunchPlan | None = None, *, is_rebuilt: bool = False) -> None:
         begin = begin_decoder if name in self._decoders else begin_gang
-        self._gangs[name] = begin(name, plan or self._plan, is_rebuilt=is_rebuilt)
+        self._gangs[name] = begin(name, plan or self._plan, self._actor_class, is_rebuilt=is_rebuilt)
 
     def _collect(self, timeout: float) -> None:
         """Take the answers of ranks that have finished, or wait for the first."""
@@ -129,13 +146,52 @@ class RayPool:
             may_shrink = gang.is_rebuilt and gang.name not in self._decoders
             if gang.waits_for_room and may_shrink and monotonic() - gang.began > PLACEMENT_SECONDS:
                 self._shrink(gang)
+        if self._plan.cluster.follows_nodes and monotonic() >= self._next_look:
+            self._next_look = monotonic() + LOOK_SECONDS
+            self._add_gangs()
 
     def _shrink(self, gang: RayGang) -> None:
-        """Ask for less room, in the place of a gang for which there is none any more."""
+        """Ask for less room, in the place of a gang for which there is none any more; or let it go."""
         smaller = smaller_plan(self._plan, gang.layout)
+        if self._plan.cluster.follows_nodes:
+            room = self._room_left()
+            while smaller is not None and not self._places(room, smaller):
+                smaller = smaller_plan(self._plan, smaller.layout)
+            if smaller is None and any(not self._gangs[name].waits_for_room for name in self.gangs):
+                log.info("%s  let go: the cluster has no room for it any more", gang.name)
+                gang.kill()
+                del self._gangs[gang.name]
         if smaller is not None:
             gang.kill()
             self._begin(gang.name, smaller, is_rebuilt=True)
+
+    def _add_gangs(self) -> None:
+        """Begin further gangs, as large as planned or as one that had to shrink, while there are videos for them."""
+        gangs = [self._gangs[name] for name in self.gangs]
+        wanted = self._num_videos - len(gangs)
+        if wanted < 1 or any(gang.waits_for_room for gang in gangs):
+            return
+        room = self._room_left()
+        smallest = min((gang.layout.world_size for gang in gangs), default=1)
+        plan: LaunchPlan | None = self._plan
+        while plan is not None and plan.layout.world_size >= smallest:
+            free = (name for index in range(len(gangs) + wanted) if (name := f"gang {index}") not in self._gangs)
+            for name in list(free)[: min(wanted, self._places(room, plan))]:
+                log.info("%s  added: the cluster has room for it", name)
+                self._begin(name, plan)
+            if len(self.gangs) > len(gangs):
+                return
+            plan = smaller_plan(self._plan, plan.layout)
+
+    def _room_left(self) -> Room:
+        """What the cluster's nodes have beside the ranks and decode workers that are there."""
+        cluster = self._plan.cluster
+        taken = [(node, gang.per_rank) for gang in self._gangs.values() for node in gang.node_ids]
+        return left_beside(resources_of_nodes(), taken, rank_resources(cluster.device, cluster.cpus_per_rank))
+
+    @staticmethod
+    def _places(room: Room, plan: LaunchPlan) -> int:
+        return room.places(plan.layout.world_size, on_one_node=plan.cluster.keeps_to_node)
 
     def _lose(self, gang: RayGang, loss: RankLost) -> None:
         """Kill a gang whole, and build it again."""

@@ -1,5 +1,6 @@
 """How many ranks a cluster has room for, node by node, and how many gangs that is. Standard library only."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 
@@ -24,7 +25,11 @@ class Room:
 
     def gangs_that_fit(self, ranks_per_gang: int) -> int:
         """Gangs that have room, none of them spread over more nodes than it needs."""
-        if ranks_per_gang <= self.ranks_per_node:
+        return self.places(ranks_per_gang, on_one_node=ranks_per_gang <= self.ranks_per_node)
+
+    def places(self, ranks_per_gang: int, *, on_one_node: bool) -> int:
+        """Gangs that have room, whose ranks have to be on one node each, or may be anywhere."""
+        if on_one_node:
             return sum(ranks // ranks_per_gang for ranks in self.nodes)
         return self.num_ranks // ranks_per_gang
 
@@ -37,9 +42,9 @@ class Room:
         return Room(nodes=tuple(left), gpu_type=self.gpu_type)
 
 
-def slots_of(resources: dict[str, float], *, per_rank: dict[str, float]) -> int:
+def slots_of(resources: Mapping[str, float], *, per_rank: Mapping[str, float]) -> int:
     """Ranks that a node's resources suffice for."""
-    return int(min(resources.get(name, 0.0) // needed for name, needed in per_rank.items()))
+    return max(int(min(resources.get(name, 0.0) // needed for name, needed in per_rank.items())), 0)
 
 
 def most_gangs(room: Room, ranks_per_gang: int, *, num_videos: int) -> int:

@@ -104,6 +104,7 @@ class Scheduler:
         self._fill()
         while self._is_going_on():
             self._begin_what_can()
+            self._pool.expect(len(self._queue) + len(self._later) + len(self._busy.keys() - self._decoders))
             event = self._pool.next_event(TICK_SECONDS if self._busy or not self._later else self._pause())
             match event:
                 case Reply():

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from orchestrator.choices import choose
 from orchestrator.errors import BadInput
+from orchestrator.room import Room
 from orchestrator.shared_folder import is_networked, mount_of
 from orchestrator.slurm_config import SlurmConfig
 from orchestrator.slurm_query import Node, Partition, SlurmState
@@ -41,16 +42,7 @@ class JobShape:
     @property
     def num_gangs(self) -> int:
         """As many as fit."""
-        return gangs_that_fit(
-            num_nodes=self.nodes, ranks_per_node=self.ranks_per_node, ranks_per_gang=self.ranks_per_gang
-        )
-
-
-def gangs_that_fit(*, num_nodes: int, ranks_per_node: int, ranks_per_gang: int) -> int:
-    """Gangs that have room, none of them spread over more nodes than it needs."""
-    if ranks_per_gang <= ranks_per_node:
-        return num_nodes * (ranks_per_node // ranks_per_gang)
-    return num_nodes * ranks_per_node // ranks_per_gang
+        return Room(nodes=(self.ranks_per_node,) * self.nodes).gangs_that_fit(self.ranks_per_gang)
 
 
 def check_settings(slurm: SlurmConfig) -> int:

@@ -21,7 +21,7 @@ from pathlib import Path
 from types import FrameType
 
 from orchestrator.restarts import MOST_STALLS, count_restart, run_progress
-from orchestrator.slurm_checks import gangs_that_fit
+from orchestrator.room import Room
 from orchestrator.slurm_folder import SlurmFolder
 from orchestrator.slurm_query import SlurmRefused, ask_slurm
 from orchestrator.slurm_steps import Allocation, RaySizes, RaySteps, own_tmp, python_command, ray_environment
@@ -131,9 +131,7 @@ class Job:
             log("Ray did not come up on the first node")
             return EXIT_FAILED
         nodes = steps.nodes_up
-        gangs = gangs_that_fit(
-            num_nodes=len(nodes), ranks_per_node=options.ranks_per_node, ranks_per_gang=options.ranks_per_gang
-        )
+        gangs = Room(nodes=(options.ranks_per_node,) * len(nodes)).gangs_that_fit(options.ranks_per_gang)
         if options.num_gangs is not None:
             gangs = min(gangs, options.num_gangs)
         if not gangs:
@@ -141,13 +139,14 @@ class Job:
             return EXIT_FAILED
         seconds = time.monotonic() - begin
         log(f"Ray is up on {len(nodes)} of {len(self.allocation.nodes)} nodes after {seconds:.1f} s; {gangs} gangs")
-        return self._drive(steps, gangs)
+        # As many as fit: the driver counts them itself, and follows the nodes.
+        return self._drive(steps, "null" if options.num_gangs is None else str(gangs))
 
-    def _drive(self, steps: RaySteps, gangs: int) -> int:
+    def _drive(self, steps: RaySteps, num_gangs: str) -> int:
         command = [
             *python_command(self.options.python, self.options.prefix),
             *("-m", "orchestrator.launch", *self.launch_arguments),
-            *(f"cluster.address={steps.address}", f"cluster.num_gangs={gangs}"),
+            *(f"cluster.address={steps.address}", f"cluster.num_gangs={num_gangs}"),
         ]
         driver = subprocess.Popen(command, stdin=subprocess.DEVNULL)
         told: float | None = None

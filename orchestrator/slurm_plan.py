@@ -9,7 +9,9 @@ from pathlib import Path
 from orchestrator.choices import AUTO, ClusterKind, Device
 from orchestrator.errors import BadInput
 from orchestrator.forecast_choice import forecast_settings
-from orchestrator.launch_plan import plan_launch
+from orchestrator.gang_choice import describe_gangs
+from orchestrator.launch_plan import LaunchPlan, plan_launch
+from orchestrator.room import Room
 from orchestrator.sbatch_script import JobScript, Verbatim, Word, write_script
 from orchestrator.slurm_checks import (
     JobShape,
@@ -56,6 +58,8 @@ class JobPlan:
     """Output folder, absolute."""
     script: str
     """Text of the sbatch file."""
+    gangs: str
+    """The gangs of a job whose nodes all come up, and why, for people."""
     warnings: tuple[str, ...]
 
 
@@ -75,10 +79,11 @@ def plan_job(config: SubmitConfig, typed: Sequence[str]) -> JobPlan:
     _check_flags(slurm)
     _fill_in(config, typed)
     num_gangs = config.cluster.num_gangs
-    config.cluster.num_gangs = max(num_gangs, 1)
-    launch = plan_launch(config)
+    if config.job.objective is None:
+        config.cluster.num_gangs = num_gangs or 1  # the job counts those that fit once its nodes are up
+    launch = plan_launch(config, ask_room=lambda _device: _room(slurm, config.cluster.cpus_per_rank))
     shape = _shape(config, launch.layout)
-    check_shape(shape, num_gangs=num_gangs)
+    check_shape(shape, num_gangs=num_gangs or 0)
     cpus = slurm.cpus_per_node or shape.cpus_per_node
     if cpus < shape.cpus_per_node:
         raise BadInput(
@@ -105,9 +110,29 @@ def plan_job(config: SubmitConfig, typed: Sequence[str]) -> JobPlan:
         folder=str(Path.cwd()),
         modules=slurm.modules,
         environment=slurm.environment,
-        command=[*_job_words(config, shape, run, num_gangs), "--", *_launch_words(config, typed, run)],
+        command=[*_job_words(config, shape, run, num_gangs), "--", *_launch_words(config, launch, typed)],
     )
-    return JobPlan(run=run, script=write_script(script), warnings=tuple(warnings))
+    because = f", {launch.gangs_because}" if launch.gangs_because else ""
+    gangs = f"{describe_gangs(num_gangs or shape.num_gangs, launch.layout)}{because}"
+    return JobPlan(run=run, script=write_script(script), gangs=gangs, warnings=tuple(warnings))
+
+
+def _room(slurm: SlurmConfig, cpus_per_rank: int) -> Room:
+    """What the job's nodes will have for ranks."""
+    if slurm.gpus_per_node:
+        return Room(nodes=(slurm.gpus_per_node,) * slurm.nodes, gpu_type=_gpu_type(slurm))
+    if slurm.cpus_per_node is None:
+        raise BadInput("job.objective on the CPU needs slurm.cpus_per_node, the cores that gangs are made of")
+    return Room(nodes=(slurm.cpus_per_node // cpus_per_rank,) * slurm.nodes)
+
+
+def _gpu_type(slurm: SlurmConfig) -> str | None:
+    try:
+        nodes = slurm_state().nodes
+    except (NoSlurm, SlurmRefused):
+        return None
+    own = [node for node in nodes if slurm.partition in (None, *node.partitions)]
+    return next((node.gpu_type for node in own if node.num_gpus >= slurm.gpus_per_node), None)
 
 
 def _check_flags(slurm: SlurmConfig) -> None:
@@ -138,7 +163,7 @@ def _fill_in(config: SubmitConfig, typed: Sequence[str]) -> None:
             "cluster.device=cuda"
         )
     degrees = (parallel.ranks, parallel.cfg, parallel.ring, parallel.ulysses)
-    if all(degree is None for degree in degrees):
+    if config.job.objective is None and all(degree is None for degree in degrees):
         parallel.ranks = config.slurm.gpus_per_node or 1
 
 
@@ -207,7 +232,7 @@ def _options(
     return options | {"open-mode": "append", "output": f"{str(folder.root).replace('%', '%%')}/{Path(log).name}"}
 
 
-def _job_words(config: SubmitConfig, shape: JobShape, run: Path, num_gangs: int) -> list[Word]:
+def _job_words(config: SubmitConfig, shape: JobShape, run: Path, num_gangs: int | None) -> list[Word]:
     """The command that leads the job on its first node."""
     slurm = config.slurm
     values: dict[str, str | int | None] = {
@@ -216,7 +241,7 @@ def _job_words(config: SubmitConfig, shape: JobShape, run: Path, num_gangs: int)
         "--ranks-per-node": shape.ranks_per_node,
         "--cpus-per-rank": shape.cpus_per_rank,
         "--gpus-per-node": shape.gpus_per_node,
-        "--num-gangs": num_gangs or None,
+        "--num-gangs": num_gangs,
         "--object-store-mb": config.cluster.object_store_mb,
         "--tmp": slurm.tmp,
         "--interface": slurm.interface,
@@ -231,14 +256,20 @@ def _job_words(config: SubmitConfig, shape: JobShape, run: Path, num_gangs: int)
     return words + ([] if slurm.requeue else ["--no-requeue"])
 
 
-def _launch_words(config: SubmitConfig, typed: Sequence[str], run: Path) -> list[Word]:
+def _launch_words(config: SubmitConfig, launch: LaunchPlan, typed: Sequence[str]) -> list[Word]:
     """The main command's arguments, but for what the job alone knows: Ray's address and the number of gangs."""
     words: list[Word] = [argument for argument in typed if not _is_own(argument)]
-    words += ["cluster=ray", f"cluster.device={config.cluster.device.lower()}", f"output={run}"]
+    words += ["cluster=ray", f"cluster.device={config.cluster.device.lower()}", f"output={launch.run_folder.root}"]
     parallel = config.parallel
     given = {_field_of(argument) for argument in typed}
     if parallel.ranks is not None and "parallel.ranks" not in given:
         words.append(f"parallel.ranks={parallel.ranks}")
+    if config.job.objective is not None:
+        # Decided here once: at every start of the job the layout is the one that its checkpoints were written with.
+        layout = launch.layout
+        degrees = {"cfg": layout.cfg, "ring": layout.ring, "ulysses": layout.ulysses}
+        words += ["job.objective=null", *(f"parallel.{name}={degree}" for name, degree in degrees.items())]
+        words += ["parallel.shard_blocks=true"] if launch.shard_blocks else []
     if "cluster.cpus_per_rank" not in given:  # conf/cluster/slurm.yaml may say it, which the launch does not read
         words.append(f"cluster.cpus_per_rank={config.cluster.cpus_per_rank}")
     if config.slurm.array is not None:

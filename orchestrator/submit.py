@@ -41,6 +41,7 @@ def _submit(composed: DictConfig, console: Console, typed: Sequence[str]) -> int
 
     config = compose_config(composed, SubmitConfig)
     plan = plan_job(config, typed)
+    console.print(f"gangs: {plan.gangs}", markup=False, highlight=False, soft_wrap=True)
     for warning in plan.warnings:
         console.print(f"warning: {warning}", markup=False, highlight=False, soft_wrap=True)
     folder = SlurmFolder(plan.run)

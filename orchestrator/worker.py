@@ -69,6 +69,9 @@ class _Video:
 class Worker:
     """One rank of a gang. Its methods are called on all ranks of the gang alike, in the same order."""
 
+    engine_class: type[Engine] = Engine
+    """What denoises; a benchmark's worker has another."""
+
     def __init__(self, spec: RankSpec) -> None:
         """Takes its device; loads nothing yet."""
         logging.getLogger("diffusers").setLevel(logging.ERROR)
@@ -123,7 +126,7 @@ class Worker:
             transformer, spec.layout, rank=spec.rank, engine=spec.engine, uneven=spec.uneven
         )
         spatial_scale, temporal_scale = vae_scales(folder)
-        self._engine = Engine(
+        self._engine = self.engine_class(
             transformer=transformer,
             scheduler=load_scheduler(folder),
             token_group=self._group,

@@ -23,5 +23,5 @@ def refusal_of(config, **arguments) -> str:
 
 
 def pretend_gpus(monkeypatch, number: int) -> None:
-    for module in ("launch_plan", "checks", "gang_layout"):
+    for module in ("launch_plan", "checks", "gang_layout", "gang_plan"):
         monkeypatch.setattr(f"orchestrator.{module}.count_gpus", lambda: number)

@@ -13,7 +13,6 @@ from orchestrator.slurm_checks import (
     check_settings,
     check_shape,
     check_shared,
-    gangs_that_fit,
 )
 from orchestrator.slurm_config import SlurmConfig
 from orchestrator.slurm_query import Node, Partition, SlurmState
@@ -99,7 +98,10 @@ def test_settings_out_of_range_are_refused(slurm, parts):
     ],
 )
 def test_gangs_share_no_node_that_they_need_not(nodes, per_node, per_gang, gangs):
-    assert gangs_that_fit(num_nodes=nodes, ranks_per_node=per_node, ranks_per_gang=per_gang) == gangs
+    shape = JobShape(
+        nodes=nodes, ranks_per_node=per_node, ranks_per_gang=per_gang, cpus_per_rank=1, gpus_per_node=per_node
+    )
+    assert shape.num_gangs == gangs
 
 
 def test_gangs_without_room_are_refused():

@@ -71,11 +71,11 @@ def test_final_status_of_the_driver_is_the_jobs(bench, status):
     assert len(made.started) == 1
 
 
-def test_driver_is_told_ray_s_address_and_as_many_gangs_as_have_room(bench):
+def test_driver_is_told_ray_s_address_and_counts_the_gangs_that_have_room_itself(bench):
     made = bench("exit 0")
     made.job._drive_until_done(FakeSteps())
     [words] = made.started
-    expected = ["-m", "orchestrator.launch", "+job=x", "cluster.address=10.0.0.1:20000", "cluster.num_gangs=6"]
+    expected = ["-m", "orchestrator.launch", "+job=x", "cluster.address=10.0.0.1:20000", "cluster.num_gangs=null"]
     assert words[1:] == expected
 
 
@@ -99,9 +99,9 @@ def test_progress_begins_the_count_anew(bench):
 
 
 def test_after_a_lost_node_the_driver_gets_fewer_gangs_even_if_it_called_its_input_bad(bench):
-    made = bench("[ $n = 1 ] && exit 2; exit 0")
+    made = bench("[ $n = 1 ] && exit 2; exit 0", "--num-gangs=5")
     assert made.job._drive_until_done(FakeSteps(lost_at_settle=["n3"])) == 0
-    assert [words[-1] for words in made.started] == ["cluster.num_gangs=6", "cluster.num_gangs=4"]
+    assert [words[-1] for words in made.started] == ["cluster.num_gangs=5", "cluster.num_gangs=4"]
 
 
 @pytest.mark.parametrize(("restart_count", "starts"), [(0, 1), (1, 2)])
