@@ -96,8 +96,7 @@ def _choose(  # noqa: PLR0917 - what a launch knows
     config: EstimateConfig, kinds: Kinds, loads: Sequence[VideoLoad], costs: CostModel, place: Place, num_left: int
 ) -> Gangs:
     on_cpu = place.device is Device.CPU
-    # cluster=slurm of a submission says 0 where the number is to be found out.
-    asked, objective = config.cluster.num_gangs or None, getattr(config.job, "objective", None)
+    asked, objective = config.cluster.num_gangs, config.job.objective
     parallel, room = config.parallel, place.room
     if objective is not None:
         choice = choose_gangs(
@@ -106,13 +105,14 @@ def _choose(  # noqa: PLR0917 - what a launch knows
             costs,
             objective=choose(Objective, objective, "job.objective"),
             num_gangs=asked,
+            num_videos=num_left,
             shard_blocks=parallel.shard_blocks,
         )
         return Gangs(
             number=choice.num_gangs,
             layout=choice.layout,
             shard_blocks=choice.shard_blocks,
-            basis=choice.explanation,
+            basis=choice.because,
             costs=costs,
             on_cpu=on_cpu,
         )

@@ -70,6 +70,9 @@ def nearest_that_fits(case: MemoryCase, usable_bytes: float, *, layouts: Sequenc
 
 def _changes(case: MemoryCase, usable_bytes: float, layouts: Sequence[Layout]) -> Iterator[Change]:
     """Single settings that save memory, those that change the video least first."""
+    if case.value_bytes == 4:
+        half = replace(case, value_bytes=2, text_bytes=case.text_bytes / 2)
+        yield Change(setting="model.dtype=bfloat16", case=half)
     if case.text_bytes:
         yield Change(setting="model.text_device=cpu", case=replace(case, text_bytes=0.0))
     if case.layout.world_size > 1:
@@ -87,6 +90,7 @@ def _changes(case: MemoryCase, usable_bytes: float, layouts: Sequence[Layout]) -
         yield Change(setting="forecast.features=velocity", case=replace(case, forecasts_velocity=True))
     if case.vae_parameters and not case.tiling:
         yield Change(setting="decode.tiling=true", case=replace(case, tiling=True, decodes_together=False))
+    yield from _fewer_frames(case, usable_bytes)
 
 
 def _less_history(case: MemoryCase, usable_bytes: float) -> Iterator[Change]:
@@ -96,6 +100,15 @@ def _less_history(case: MemoryCase, usable_bytes: float) -> Iterator[Change]:
     fitting = [one for one in shorter if footprint(one).stages["denoise"] <= usable_bytes]
     for one in fitting[:1] or shorter[-1:]:
         yield Change(setting=f"forecast.max_history={one.num_snapshots}", case=one)
+
+
+def _fewer_frames(case: MemoryCase, usable_bytes: float) -> Iterator[Change]:
+    """The longest video that fits."""
+    for num_frames in range(case.size.num_frames - 4, 0, -4):
+        shorter = replace(case, size=replace(case.size, num_frames=num_frames))
+        if footprint(shorter).peak <= usable_bytes:
+            yield Change(setting=f"video.num_frames={num_frames}", case=shorter)
+            return
 
 
 def _parts(needed: Footprint) -> str:

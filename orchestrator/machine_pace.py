@@ -1,4 +1,4 @@
-"""How long a full round takes on this machine's CPU, for want of an earlier run: a block of random weights is timed."""
+"""How long a full round takes on this machine's CPU, for want of an earlier run: from one block's."""
 
 from time import perf_counter
 

@@ -1,5 +1,6 @@
 """Run a checked plan: bring up the gangs, render the batch, and take everything down again."""
 
+import logging
 import signal
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, closing, contextmanager, nullcontext
@@ -19,6 +20,8 @@ from orchestrator.scheduler import Outcome, run_batch
 from orchestrator.sidecar import Provenance, command_line, git_revision
 from orchestrator.termination import Terminated, stopping_gently, terminated_like_interrupted
 from orchestrator.view import Silent, View, Views
+
+log = logging.getLogger("orchestrator")
 
 
 def run_plan(plan: LaunchPlan, *, console: Console, is_first_rank: bool = True) -> Outcome:
@@ -47,13 +50,13 @@ def run_plan(plan: LaunchPlan, *, console: Console, is_first_rank: bool = True) 
             _clear(plan)
             _publish_entries(plan, provenance)
             record.open()
-        with _pool(plan, view) as pool, stopping_gently(stop):
+        with _pool(plan, view) as pool, _metered(plan, pool, view) as (pool, told), stopping_gently(stop):
             outcome = run_batch(
                 pool,
                 plan.requests,
                 plan.run_folder,
                 provenance,
-                view,
+                told,
                 policy=plan.policy,
                 stop=stop,
                 priorities={video_id: entry.priority for video_id, entry in plan.entries.items()},
@@ -85,7 +88,7 @@ def _cluster(plan: LaunchPlan, view: View) -> Iterator[None]:
     if plan.cluster.kind is ClusterKind.NONE:
         yield
         return
-    prepare_environment(own_cluster=plan.cluster.kind is ClusterKind.LOCAL)
+    prepare_environment(own_cluster=plan.cluster.kind is ClusterKind.LOCAL, metrics=plan.cluster.metrics)
     view.starting(
         f"joining Ray at {plan.cluster.address}" if plan.cluster.address else "starting Ray on this machine"
     )
@@ -93,6 +96,23 @@ def _cluster(plan: LaunchPlan, view: View) -> Iterator[None]:
 
     with no_process_left(), ray_cluster(plan.cluster, plan.layout, plan.decoders):
         yield
+
+
+@contextmanager
+def _metered(plan: LaunchPlan, pool: Pool, view: View) -> Iterator[tuple[Pool, View]]:
+    """The pool and the view, with numbers given to Ray's metrics where the plan asks for them."""
+    if not plan.cluster.metrics:
+        yield pool, view
+        return
+    from orchestrator.metrics import BatchMetrics, MeteredPool  # noqa: PLC0415
+    from orchestrator.ray_metrics import RaySink, metrics_address  # noqa: PLC0415
+
+    log.info("metrics at %s", metrics_address() or "no port: Ray was started without its extras or metrics")
+    metrics = BatchMetrics(RaySink(job=plan.job_name, run=plan.run_folder.root.name))
+    try:
+        yield MeteredPool(pool, metrics), Views(view, metrics)
+    finally:
+        metrics.flush(at_once=True)
 
 
 @contextmanager
