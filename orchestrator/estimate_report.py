@@ -182,7 +182,7 @@ def _seconds(seconds: float) -> str:
 
 
 def _hours(seconds: float) -> str:
-    return f" ({seconds / 3600:.1f} h)" if seconds >= 3600 else ""
+    return f" ({seconds / 3600:.3g} h)" if seconds >= 60 else ""
 
 
 def _gib(size: float) -> str:
