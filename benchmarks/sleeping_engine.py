@@ -5,7 +5,6 @@ import os
 from collections.abc import Iterator
 from pathlib import Path
 from time import monotonic, sleep
-from typing import Any
 
 from orchestrator.engine import Engine
 from orchestrator.rank import RankActor, RankSpec
@@ -20,9 +19,9 @@ TIMES = "times-*.jsonl"
 class SleepingEngine(Engine):
     """Takes half a second for every segment, and leaves the latents as they are."""
 
-    def __init__(self, **parts: Any) -> None:
-        """Takes what an engine takes."""
-        super().__init__(**parts)
+    def __init__(self, engine: Engine) -> None:
+        """Has what a real engine has."""
+        vars(self).update(vars(engine))
         self.times: list[tuple[float, float]] = []
         """Begin and end of each segment of the video under way, on the machine's monotonic clock."""
 
@@ -43,7 +42,11 @@ class SleepingEngine(Engine):
 class SleepingWorker(Worker):
     """A worker with such an engine."""
 
-    engine_class = SleepingEngine
+    def load(self) -> None:
+        """Load all that a worker loads."""
+        super().load()
+        if self._engine is not None:
+            self._engine = SleepingEngine(self._engine)
 
     def keep_latents(self, folder: Path) -> StageReport:
         """End the denoising as ever, and write down when the video's segments were."""

@@ -69,9 +69,6 @@ class _Video:
 class Worker:
     """One rank of a gang. Its methods are called on all ranks of the gang alike, in the same order."""
 
-    engine_class: type[Engine] = Engine
-    """What denoises; a benchmark's worker has another."""
-
     def __init__(self, spec: RankSpec) -> None:
         """Takes its device; loads nothing yet."""
         logging.getLogger("diffusers").setLevel(logging.ERROR)
@@ -126,7 +123,7 @@ class Worker:
             transformer, spec.layout, rank=spec.rank, engine=spec.engine, uneven=spec.uneven
         )
         spatial_scale, temporal_scale = vae_scales(folder)
-        self._engine = self.engine_class(
+        self._engine = Engine(
             transformer=transformer,
             scheduler=load_scheduler(folder),
             token_group=self._group,

@@ -23,7 +23,7 @@ def test_it_names_batch_video_model_rounds_gangs_and_output(config, tmp_path):
         "96×96, 17 frames at 8/s",
         "tiny_wan (float32)",
         "14 full of 50 (spectrum): 0 1 2 3 4 6 8 11 15 20 25 31 38 46",
-        "1 gang of 1 ranks",
+        "1 gang of one rank",
         "cluster none",
         str(tmp_path / "output"),
     ):

@@ -7,6 +7,8 @@ import signal
 import socket
 import subprocess
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 
 import psutil
@@ -150,7 +152,8 @@ def test_gang_is_built_again_and_works(pool, plan):
 
 
 def test_rank_that_is_frozen_is_noticed_within_five_seconds(pool):
-    pids = [int(line) for line in run("pgrep", "-f", "ray::RankActor").stdout.split()]
+    below = psutil.Process().children(recursive=True)  # of this test's Ray, not of another's
+    pids = [process.pid for process in below if "ray::RankActor" in " ".join(process.cmdline())]
     assert len(pids) == NUM_CPUS
     begin = time.monotonic()
     os.kill(pids[1], signal.SIGSTOP)
@@ -161,10 +164,6 @@ def test_rank_that_is_frozen_is_noticed_within_five_seconds(pool):
     while any(is_alive(pid) for pid in pids) and time.monotonic() < deadline:
         time.sleep(0.1)
     assert not any(is_alive(pid) for pid in pids), "killed whole"
-
-
-def run(*command: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(command, capture_output=True, text=True, check=False)
 
 
 def is_alive(pid: int) -> bool:
@@ -183,6 +182,70 @@ def test_failed_gang_gives_its_room_back_once_closed(pool, ray_address):
     assert everything.wait(30), "the ranks' cores are still taken"
     remove_placement_group(everything)
     assert ray.cluster_resources()["CPU"] == NUM_CPUS
+
+
+@pytest.fixture
+def follow(pool, plan, monkeypatch):
+    """`follow(2)`: so many gangs of one rank that follow what there is; the pool above is closed by now."""
+    monkeypatch.setattr("orchestrator.ray_pool.LOOK_SECONDS", 0.5)
+    monkeypatch.setattr("orchestrator.ray_pool.PLACEMENT_SECONDS", 1.0)
+    made = []
+
+    def make(num_gangs: int):
+        cluster = replace(plan.cluster, num_gangs=num_gangs, follows_nodes=True, keeps_to_node=True)
+        made.append(type(pool)(replace(plan, layout=Layout(), cluster=cluster)))
+        return made[-1]
+
+    yield make
+    for one in made:
+        one.close()
+
+
+@contextmanager
+def taken(num_cpus: int) -> Iterator[None]:
+    """So many cores, by somebody else."""
+    from ray.util.placement_group import placement_group, remove_placement_group
+
+    placement = placement_group([{"CPU": 1.0}] * num_cpus)
+    assert placement.wait(30)
+    yield
+    remove_placement_group(placement)
+
+
+def test_gang_is_added_only_once_a_video_waits_for_it(follow):
+    follower = follow(1)
+    assert wait_for(follower, GangReady).gang == "gang 0"
+    follower.expect(1)
+    assert follower.next_event(2.5) is None
+    assert follower.gangs == ("gang 0",)
+    follower.expect(5)
+    assert wait_for(follower, GangReady).gang == "gang 1"
+    assert follower.next_event(2.5) is None
+    assert follower.gangs == ("gang 0", "gang 1"), "there is room for no more"
+
+
+def test_gang_whose_room_does_not_come_back_is_let_go_and_the_others_go_on(follow):
+    with taken(1):
+        follower = follow(2)
+        assert wait_for(follower, GangReady).gang == "gang 0"
+        follower.expect(1)
+        assert follower.gangs == ("gang 0", "gang 1")
+        follower._gangs["gang 1"].is_rebuilt = True
+        assert follower.next_event(2.5) is None
+        assert follower.gangs == ("gang 0",)
+        follower.submit("gang 0", Command("prepare", (("a red circle",),)))
+        assert wait_for(follower, Reply).gang == "gang 0"
+    follower.expect(2)
+    assert wait_for(follower, GangReady).gang == "gang 1", "the room is there again"
+
+
+def test_last_gang_is_not_let_go(follow):
+    with taken(NUM_CPUS):
+        follower = follow(1)
+        follower._gangs["gang 0"].is_rebuilt = True
+        assert follower.next_event(3.0) is None
+        assert follower.gangs == ("gang 0",)
+    assert wait_for(follower, GangReady).gang == "gang 0"
 
 
 @pytest.fixture

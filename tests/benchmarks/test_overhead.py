@@ -1,0 +1,23 @@
+"""How the benchmark of the overhead adds up; the whole of it on real actors, with short segments."""
+
+import pytest
+
+from benchmarks.overhead import gaps_of, measure
+
+
+def test_gaps_are_between_segments_of_a_video_and_between_videos_of_a_gang():
+    one = [[(0.0, 0.5), (0.51, 1.01)], [(1.11, 1.61)]]
+    other = [[(5.0, 5.5), (5.52, 6.02)]]
+    gaps = gaps_of([one, other])
+    assert gaps.segments == pytest.approx([0.01, 0.02])
+    assert gaps.videos == pytest.approx([0.1])
+    assert gaps.busy == pytest.approx(2.5)
+    assert gaps.segment_share == pytest.approx(0.03)
+    assert gaps.video_share == pytest.approx(0.04)
+
+
+def test_every_segment_of_every_gang_is_seen():
+    gaps = measure(num_gangs=1, seconds=1.0)
+    assert len(gaps.segments) == 2 * 13
+    assert len(gaps.videos) == 1
+    assert min(gaps.segments) > 0

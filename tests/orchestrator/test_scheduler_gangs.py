@@ -1,0 +1,59 @@
+"""Gangs that join and leave the pool while a batch goes on, on a virtual clock."""
+
+from bookkeeping import BookkeepingPool, Diary, Gang, begun_by, render
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from orchestrator.artifacts import RunFolder
+from orchestrator.pool import GangLost
+
+
+class ChangingPool(BookkeepingPool):
+    """Has a further gang from a moment on, and lets go a gang that it has lost."""
+
+    def __init__(self, num_gangs: int, *, joins_at: float, lost_command: int, seed: int) -> None:
+        super().__init__(num_gangs, seed=seed, failures={lost_command: "rank 0 died"})
+        self.joins_at = joins_at
+        self.told: list[int] = []
+
+    def expect(self, num_videos: int) -> None:
+        self.told.append(num_videos)
+        if self.now >= self.joins_at and num_videos > len(self._gangs) and "new" not in self._gangs:
+            self._gangs["new"] = Gang(is_ready=False, ready_at=self.now + 2.0)
+
+    def next_event(self, timeout):
+        event = super().next_event(timeout)
+        if isinstance(event, GangLost) and len(self._gangs) > 1:
+            del self._gangs[event.gang]
+        return event
+
+
+@settings(deadline=None, max_examples=40)
+@given(
+    size=st.integers(1, 8),
+    num_gangs=st.integers(1, 3),
+    joins_at=st.floats(0, 30),
+    lost_command=st.integers(1, 60),
+    seed=st.integers(0, 99),
+)
+def test_every_video_is_rendered_whichever_gangs_come_and_go(tmp_path_factory, make_batch, size, **drawn):
+    run_folder, batch, diary = RunFolder(tmp_path_factory.mktemp("run")), make_batch(size), Diary()
+    pool = ChangingPool(drawn.pop("num_gangs"), **drawn)
+    outcome = render(pool, batch, run_folder, diary)
+    assert not outcome.failed
+    assert sorted(diary.done) == sorted(batch)
+
+
+def test_pool_is_told_how_many_videos_wait_or_are_with_gangs(tmp_path, make_batch):
+    pool = ChangingPool(1, joins_at=1e9, lost_command=1000, seed=0)
+    render(pool, make_batch(3), RunFolder(tmp_path))
+    assert pool.told[0] == 3
+    assert sorted(set(pool.told)) == [1, 2, 3]
+    assert pool.told == sorted(pool.told, reverse=True)
+
+
+def test_gang_that_joins_is_given_videos_that_wait(tmp_path, make_batch):
+    pool = ChangingPool(1, joins_at=3.0, lost_command=1000, seed=0)
+    render(pool, make_batch(4), RunFolder(tmp_path))
+    assert any(command.method == "publish" for command in pool.commands["new"])
+    assert len(begun_by(pool)) == 4
