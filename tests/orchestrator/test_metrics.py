@@ -23,6 +23,7 @@ from orchestrator.metrics import (
 from orchestrator.pool import Command, GangReady, Reply
 from orchestrator.reports import RoundReport, Stage, StageReport
 from spectrum import Round
+from tests.helpers.planning import refusal_of
 
 PROJECT = Path(__file__).resolve().parents[2]
 SEGMENT = StageReport(
@@ -192,3 +193,11 @@ def test_page_names_every_number_with_its_tags():
         row = rows[f"ray_{one.name}{'_total' if one.kind is Kind.COUNTER else ''}"]
         assert f"| {one.kind.value} |" in row
         assert all(re.search(rf"`{tag}`", row) for tag in one.tags)
+
+
+def test_metrics_without_ray_or_without_its_extras_are_refused(config, monkeypatch):
+    config.cluster.metrics = True
+    assert "cluster.metrics=true needs Ray" in refusal_of(config)
+    config.cluster.kind = "local"
+    monkeypatch.setattr("orchestrator.checks.find_spec", lambda name: None)
+    assert "pip install 'spectrum-orchestrator[metrics]'" in refusal_of(config)
