@@ -76,6 +76,15 @@ def gangs_for(
     return gangs
 
 
+def gpu_decoders(config: EstimateConfig) -> int:
+    """GPUs that decode workers take from the gangs.
+
+    Raises:
+        BadInput: decode.device is no device.
+    """
+    return config.decode.workers if choose(Device, config.decode.device, "decode.device") is Device.CUDA else 0
+
+
 def _costs(config: EstimateConfig, model: ModelFacts, place: Place) -> CostModel:
     costs = cost_model_of(
         model.shape, device=place.device, room=place.room, cpus_per_rank=config.cluster.cpus_per_rank
@@ -97,7 +106,7 @@ def _choose(  # noqa: PLR0917 - what a launch knows
 ) -> Gangs:
     on_cpu = place.device is Device.CPU
     asked, objective = config.cluster.num_gangs, config.job.objective
-    parallel, room = config.parallel, place.room
+    parallel, room = config.parallel, place.room.without(gpu_decoders(config))
     if objective is not None:
         choice = choose_gangs(
             room,

@@ -12,7 +12,7 @@ from orchestrator.cost_model import CostModel, VideoLoad, loads_of
 from orchestrator.devices import count_cpus
 from orchestrator.errors import BadInput
 from orchestrator.estimate_config import EstimateConfig
-from orchestrator.estimate_gangs import Gangs, gangs_for
+from orchestrator.estimate_gangs import Gangs, gangs_for, gpu_decoders
 from orchestrator.estimate_result import Estimate, KindEstimate
 from orchestrator.estimate_room import Place, find_place
 from orchestrator.estimate_slurm import estimate_slurm
@@ -21,6 +21,7 @@ from orchestrator.forecast_choice import check_plan, forecast_settings
 from orchestrator.manifest import open_manifest
 from orchestrator.measured_times import Condition, MeasuredRun, read_measured
 from orchestrator.model_facts import ModelFacts, model_facts
+from orchestrator.project import home_expanded
 from orchestrator.request import content_hash
 from orchestrator.row_requests import Drafts, read_drafts
 from parallel.published import published_pace
@@ -92,7 +93,8 @@ def _estimate(basics: _Batch, config: EstimateConfig, measured: MeasuredRun | No
     durations = [(kind.seconds.total, kind.num_left) for kind in kinds]
     mean = sum(seconds * count for seconds, count in durations) / max(len(basics.left), 1)
     of_task = start + makespan(durations, gangs.number * num_tasks)
-    taken = sum(place.room.nodes) if place.is_slurm else gangs.number * gangs.layout.world_size
+    taken = gangs.number * gangs.layout.world_size + gpu_decoders(config)
+    taken = sum(place.room.nodes) if place.is_slurm else taken
     return Estimate(
         job_name=basics.job_name,
         model=model,
@@ -124,7 +126,7 @@ def _estimate(basics: _Batch, config: EstimateConfig, measured: MeasuredRun | No
 def _run_folder(config: EstimateConfig, job_name: str, video_ids: Sequence[str]) -> RunFolder:
     """Where a launch of the same would write."""
     if config.output is not None:
-        return RunFolder(Path(config.output).expanduser().absolute())
+        return RunFolder(home_expanded(config.output).absolute())
     return RunFolder((Path("outputs") / f"{job_name}-{content_hash(list(video_ids))[:8]}").absolute())
 
 
@@ -137,7 +139,7 @@ def _measured(config: EstimateConfig, folder: RunFolder) -> MeasuredRun | None:
     given = config.estimate.measured
     if given is None:
         return read_measured(folder.root)
-    measured = read_measured(Path(given).expanduser().absolute())
+    measured = read_measured(home_expanded(given).absolute())
     if measured is None:
         raise BadInput(f"estimate.measured={given} holds no video that was rendered in one go: give a run's folder")
     return measured

@@ -149,10 +149,9 @@ def _kind_lines(estimate: Estimate, kind: KindEstimate) -> Iterator[tuple[str, s
 
 def _total_lines(estimate: Estimate) -> Iterator[tuple[str, str]]:
     yield "total", f"{format_seconds(estimate.seconds)}{_hours(estimate.seconds)}"
-    yield (
-        "",
-        f"  {_seconds(estimate.start_seconds)} until gangs render: {estimate.start_basis}; then each takes the next",
-    )
+    start = f"{_seconds(estimate.start_seconds)} until gangs render: {estimate.start_basis}"
+    keeps_up = "; decode workers are taken to keep up" if estimate.gangs.costs.has_decoders else ""
+    yield "", f"  {start}; then each takes the next video{keeps_up}"
     if not estimate.gpus:
         yield "cost", "no GPU: no GPU-hours, no money"
         return

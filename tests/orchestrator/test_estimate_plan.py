@@ -214,3 +214,13 @@ def test_workers_that_decode_take_it_from_the_gang(wan):
     [beside] = plan_estimate(wan).kinds
     assert beside.seconds.decode == 0 < alone.seconds.decode
     assert beside.memory.decode == 0 < alone.memory.decode
+
+
+def test_gpus_of_decode_workers_are_not_the_gangs(wan):
+    wan.decode = replace(wan.decode, workers=2, device="cuda", parallel=False)
+    wan.cluster.num_gangs, wan.parallel.ranks = None, 2
+    made = plan_estimate(wan)
+    assert made.gangs.number == 1 and made.gpus == 4
+    assert "decode workers are taken to keep up" in as_text(made)
+    wan.cluster.num_gangs = 4
+    assert "do not fit 6 GPUs" in refusal_of(wan)
