@@ -117,7 +117,7 @@ def plan_launch(config: LaunchConfig, *, torchrun_world_size: int = 1, ask_room:
         config: composed by Hydra.
         torchrun_world_size: ranks that torchrun has started; 1 in a plain process.
         ask_room: asks the cluster that is to be joined what it has room for, once all else has been checked. Without
-            it there is one gang, of what is said of it or of what this machine has, until the cluster was joined.
+            it there is one gang at first, and no objective is heeded.
 
     Raises:
         BadInput: the first thing that cannot be done, in one line that names field, value and what is allowed; of a
