@@ -7,6 +7,7 @@ one rank of several that decode together (with the rows it borrows from its neig
 """
 
 import weakref
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -43,11 +44,12 @@ class Decode:
 class AliveBytes(TorchDispatchMode):
     """Adds up the bytes of the storages that operators make, and takes off what is freed."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, beside: Iterable[torch.Tensor] = ()) -> None:
+        """What is made of the tensors `beside` without a copy, such as a weight's transpose, is not counted."""
         super().__init__()  # type: ignore[no-untyped-call]
         self.alive = 0
         self.peak = 0
-        self._known: set[int] = set()
+        self._known = {tensor.untyped_storage()._cdata for tensor in beside}
 
     def __torch_dispatch__(
         self, function: Any, types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
@@ -88,7 +90,7 @@ def peak_bytes(decode: Decode) -> tuple[int, int]:
             1, vae.config.z_dim, (decode.num_frames - 1) // 4 + 1, rows, decode.width // 8, dtype=decode.dtype
         )
         weights = sum(parameter.nbytes for parameter in vae.parameters())
-        with AliveBytes() as alive:
+        with AliveBytes(beside=vae.parameters()) as alive:
             vae.decode(latents, return_dict=False)
     return weights, alive.peak
 

@@ -14,7 +14,6 @@ from typing import Any
 
 from benchmarks.arguments import parser, write_json
 from benchmarks.published_times import (
-    DIFFUSERS_480P_SECONDS,
     NUM_STEPS,
     check_gain,
     check_single_gpu,
@@ -24,6 +23,7 @@ from benchmarks.published_times import (
 )
 from parallel.hardware import H100, H200, Chip
 from parallel.layout import Layout
+from parallel.published import DIFFUSERS_480P_SECONDS
 from parallel.render_case import Assumptions, Render, Rounds, even_layouts
 from parallel.render_time import predict, share_of_ideal, speedup
 from parallel.wan_shapes import SIZE_480P, SIZE_720P

@@ -5,16 +5,15 @@ from typing import Any
 
 from parallel.hardware import A800, A800_NODES, H20, H100, HOPPER_NODES, Chip, Network
 from parallel.layout import Layout
+from parallel.published import OFFICIAL_720P_SECONDS, published_pace
 from parallel.render_case import Assumptions, Render, Rounds
 from parallel.render_time import fitted_efficiency, predict, speedup
 from parallel.wan_shapes import SIZE_480P, SIZE_720P, WAN_14B, VideoSize
 
 NUM_STEPS = 50
 
-DIFFUSERS_480P_SECONDS = 483.0
-"""Wan2.1-14B T2V, 50 steps, one H100, all rounds full, on diffusers (Sparse-VideoGen issue 15)."""
 DIFFUSERS_720P_SECONDS = 1883.0
-"""The same at 720p: left out of every fit."""
+"""As `DIFFUSERS_480P_SECONDS` at 720p: left out of every fit."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -38,9 +37,24 @@ PRECISECACHE = Published(
 PRECISECACHE_CACHED = {1: 1330.0, 2: 753.0, 4: 416.0, 8: 229.0}
 """Its seconds with caching, by the number of GPUs."""
 PUBLISHED = (
-    Published(source="official", chip=H20, network=HOPPER_NODES, seconds={1: 6935.5, 2: 3488.4, 4: 1775.8, 8: 980.5}),
-    Published(source="official", chip=A800, network=A800_NODES, seconds={1: 3342.6, 2: 1722.0, 4: 886.1, 8: 469.9}),
-    Published(source="official", chip=H100, network=HOPPER_NODES, seconds={1: 1837.9, 2: 945.1, 4: 497.0, 8: 287.9}),
+    Published(
+        source="official",
+        chip=H20,
+        network=HOPPER_NODES,
+        seconds={1: OFFICIAL_720P_SECONDS["H20"], 2: 3488.4, 4: 1775.8, 8: 980.5},
+    ),
+    Published(
+        source="official",
+        chip=A800,
+        network=A800_NODES,
+        seconds={1: OFFICIAL_720P_SECONDS["A800"], 2: 1722.0, 4: 886.1, 8: 469.9},
+    ),
+    Published(
+        source="official",
+        chip=H100,
+        network=HOPPER_NODES,
+        seconds={1: OFFICIAL_720P_SECONDS["H100"], 2: 945.1, 4: 497.0, 8: 287.9},
+    ),
     PRECISECACHE,
 )
 STEP_SECONDS = {
@@ -120,9 +134,9 @@ def check_gain() -> list[dict[str, Any]]:
 
 def diffusers_render(size: VideoSize = SIZE_480P, chip: Chip = H100) -> Render:
     """A video on one GPU at the efficiency of diffusers' transformer, fitted at 480p on an H100."""
-    base = Render(model=WAN_14B, size=SIZE_480P, chip=H100, network=HOPPER_NODES)
-    efficiency = fitted_efficiency(base, DIFFUSERS_480P_SECONDS)
-    return replace(base, size=size, chip=chip, assumptions=Assumptions(efficiency=efficiency))
+    efficiency = published_pace(H100).efficiency
+    base = Render(model=WAN_14B, size=size, chip=chip, network=HOPPER_NODES)
+    return replace(base, assumptions=Assumptions(efficiency=efficiency))
 
 
 def check_single_gpu() -> list[dict[str, Any]]:

@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Iterator
+from importlib.util import find_spec
 from typing import Protocol
 
 from orchestrator.choices import ClusterKind, Device
@@ -132,6 +133,12 @@ def check_cluster(cluster: ClusterConfig, kind: ClusterKind) -> None:
         value = getattr(cluster, name)
         if value is not None and value < 1:
             raise BadInput(f"cluster.{name}={value} must be at least 1")
+    if cluster.metrics and kind is ClusterKind.NONE:
+        raise BadInput("cluster.metrics=true needs Ray, which gives the numbers out: cluster=local or cluster=ray")
+    if cluster.metrics and kind is ClusterKind.LOCAL and find_spec("prometheus_client") is None:
+        raise BadInput(
+            "cluster.metrics=true needs what Ray gives numbers out with: pip install 'spectrum-orchestrator[metrics]'"
+        )
     if cluster.object_store_mb < 80:
         raise BadInput(f"cluster.object_store_mb={cluster.object_store_mb} must be at least 80")
 

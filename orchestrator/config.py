@@ -181,6 +181,8 @@ class ClusterConfig:
     """
     cpus_per_rank: int = 1
     """CPU cores that Ray reserves for a rank, and its number of threads."""
+    metrics: bool = False
+    """Give numbers of the batch to Prometheus through Ray's metrics: docs/metrics.md. Needs ray[default]."""
     object_store_mb: int = 100
     """Ray's shared memory on this machine (kind local). Frames and latents never go through it."""
 

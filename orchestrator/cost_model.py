@@ -11,14 +11,15 @@ from orchestrator.request import Request
 from orchestrator.room import Room
 from parallel.hardware import CPU_NODES, H100, NETWORKS, Chip, Network, chip_called, cpu_chip
 from parallel.layout import AttentionEngine, Layout, Problem
+from parallel.published import published_pace
 from parallel.render_case import Assumptions, Render, Rounds
-from parallel.render_memory import block_values, rank_memory
+from parallel.render_memory import WAN_VAE_PARAMETERS, Footprint, MemoryCase, block_parameters, footprint
 from parallel.render_time import predict
-from parallel.wan_shapes import PATCH_VALUES, VideoSize, WanShape
+from parallel.wan_shapes import VideoSize, WanShape
 from spectrum import Features
 
-GPU_EFFICIENCY = 0.51
-"""Of diffusers' transformer: what its published 483 s at 480p on an H100 come to (`benchmarks.predict`)."""
+GPU_EFFICIENCY = round(published_pace(H100).efficiency, 2)
+"""Of diffusers' transformer on Hopper's large chips."""
 USABLE_SHARE = 0.95
 """Of a GPU's memory."""
 
@@ -52,6 +53,8 @@ class CostModel:
     weight_bytes: int = 2
     text_encoder_bytes: float = 0.0
     """On the GPU."""
+    vae_parameters: int = WAN_VAE_PARAMETERS
+    """Of the autoencoder."""
     decode_parallel: bool = False
     """Whether all ranks of a gang decode together."""
     has_decoders: bool = False
@@ -84,16 +87,33 @@ class CostModel:
         Raises:
             LayoutError: as `seconds`.
         """
-        memory = rank_memory(
-            self.render(load, layout),
-            shard_blocks=shard_blocks,
-            weight_bytes=self.weight_bytes,
-            feature_values=PATCH_VALUES if load.is_velocity else None,
-            decodes=not self.has_decoders,
-            tiled=load.is_tiled,
-            text_encoder_bytes=self.text_encoder_bytes,
+        return self.footprint(load, layout, shard_blocks=shard_blocks).peak <= self.usable_bytes
+
+    @property
+    def usable_bytes(self) -> float:
+        """Of a rank's memory."""
+        return USABLE_SHARE * self.chip.capacity_bytes
+
+    def footprint(self, load: VideoLoad, layout: Layout, *, shard_blocks: bool = False) -> Footprint:
+        """Bytes of the rank that needs most."""
+        return footprint(self.memory_case(load, layout, shard_blocks=shard_blocks))
+
+    def memory_case(self, load: VideoLoad, layout: Layout, *, shard_blocks: bool = False) -> MemoryCase:
+        """What decides a rank's memory."""
+        return MemoryCase(
+            model=self.model,
+            size=load.size,
+            layout=layout,
+            is_guided=load.is_guided,
+            value_bytes=self.weight_bytes,
+            shards_blocks=shard_blocks,
+            num_snapshots=load.rounds.history if load.rounds.num_forecast else 0,
+            forecasts_velocity=load.is_velocity,
+            text_bytes=self.text_encoder_bytes,
+            vae_parameters=0 if self.has_decoders else self.vae_parameters,
+            decodes_together=self.decode_parallel,
+            tiling=load.is_tiled,
         )
-        return memory.total <= USABLE_SHARE * self.chip.capacity_bytes
 
     def render(self, load: VideoLoad, layout: Layout) -> Render:
         """The video on the gang.
@@ -126,7 +146,7 @@ class CostModel:
     def _sharding_seconds(self, render: Render) -> float:
         """To gather every block in every pass, as if nothing of it hid behind arithmetic."""
         ranks = render.layout.world_size
-        gathered = block_values(self.model) * self.weight_bytes * (ranks - 1) / ranks
+        gathered = block_parameters(self.model) * self.weight_bytes * (ranks - 1) / ranks
         blocks = render.rounds.num_full * render.own_branches * self.model.num_blocks
         return self.network.seconds(blocks * gathered, collectives=blocks, span=ranks)
 
@@ -159,7 +179,13 @@ def cost_model(
         room: of the cluster; where nobody says what its GPUs are, an H100's figures stand for them.
         cpus_per_rank: CPU cores of a rank.
     """
-    model = model_shape(model_folder, num_text_tokens)
+    return cost_model_of(
+        model_shape(model_folder, num_text_tokens), device=device, room=room, cpus_per_rank=cpus_per_rank
+    )
+
+
+def cost_model_of(model: WanShape, *, device: Device, room: Room, cpus_per_rank: int = 1) -> CostModel:
+    """As `cost_model`, of a model whose shape is known."""
     if device is Device.CPU:
         return CostModel(
             model=model,
@@ -173,7 +199,7 @@ def cost_model(
         model=model,
         chip=chip or H100,
         network=replace(NETWORKS[chip or H100], gpus_per_node=room.ranks_per_node),
-        assumptions=Assumptions(efficiency=GPU_EFFICIENCY),
+        assumptions=Assumptions(efficiency=round(published_pace(chip or H100).efficiency, 2)),
         is_assumed=chip is None,
     )
 

@@ -54,6 +54,8 @@ class ClusterSpec:
     num_gangs: int
     cpus_per_rank: int
     object_store_mb: int
+    metrics: bool = False
+    """Whether numbers of the batch are given to Ray's metrics."""
     follows_nodes: bool = False
     """Whether gangs are added and let go as the cluster's nodes come and go."""
     keeps_to_node: bool = False
@@ -172,6 +174,7 @@ def plan_launch(config: LaunchConfig, *, torchrun_world_size: int = 1, ask_room:
             num_gangs=gangs.num_gangs,
             cpus_per_rank=config.cluster.cpus_per_rank,
             object_store_mb=config.cluster.object_store_mb,
+            metrics=config.cluster.metrics,
             follows_nodes=gangs.follows_nodes,
             keeps_to_node=gangs.keeps_to_node,
         ),

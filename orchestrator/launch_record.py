@@ -33,7 +33,14 @@ HEARTBEAT_SECONDS = 15.0
 
 def publish_entries(run_folder: RunFolder, shard: str, entries: Iterable[BatchEntry], provenance: Provenance) -> None:
     """Write the videos of a launch: first a line on the launch, then one for each, in the order of rendering."""
-    launch = {**asdict(provenance), "host": platform.node(), "pid": os.getpid(), "began": _now()}
+    process_began = datetime.fromtimestamp(psutil.Process().create_time(), UTC).isoformat(timespec="milliseconds")
+    launch = {
+        **asdict(provenance),
+        "host": platform.node(),
+        "pid": os.getpid(),
+        "process_began": process_began,
+        "began": _now(),
+    }
     with publish(run_folder.launch_entries(shard)) as temporary, temporary.open("w", encoding="utf-8") as file:
         file.write(json.dumps(launch, ensure_ascii=False) + "\n")
         for entry in entries:

@@ -11,13 +11,14 @@ _QUIET = {
 }
 
 
-def prepare_environment(*, own_cluster: bool) -> None:
+def prepare_environment(*, own_cluster: bool, metrics: bool = False) -> None:
     """Keep Ray quiet, and closed to others. Before `import ray`; its processes inherit it.
 
     Args:
         own_cluster: Ray is going to be started by this launch. It then listens to this machine alone, and gets a
             token of this launch's own: without one it would leave a token in the home folder, or its port open to
             everyone here. A cluster that is joined has its own token, which the user gives in RAY_AUTH_TOKEN.
+        metrics: whether a Ray that is started gives out numbers, on a port that anyone may read.
     """
     os.environ.update(_QUIET)
     if own_cluster:
@@ -25,3 +26,4 @@ def prepare_environment(*, own_cluster: bool) -> None:
         os.environ["RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER"] = "0"
         os.environ["RAY_AUTH_MODE"] = "token"
         os.environ["RAY_AUTH_TOKEN"] = secrets.token_hex(32)
+        os.environ["RAY_enable_metrics_collection"] = str(int(metrics))  # noqa: SIM112 - Ray's own spelling

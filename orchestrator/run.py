@@ -86,13 +86,13 @@ def _render_once(
             _clear(plan)
             _publish_entries(plan, provenance)
             record.open()
-        with _pool(plan, view) as pool, stopping_gently(stop):
+        with _pool(plan, view) as pool, _metered(plan, pool, view) as (pool, told), stopping_gently(stop):
             return run_batch(
                 pool,
                 plan.requests,
                 plan.run_folder,
                 provenance,
-                view,
+                told,
                 policy=plan.policy,
                 stop=stop,
                 priorities={video_id: entry.priority for video_id, entry in plan.entries.items()},
@@ -120,7 +120,7 @@ def _publish_entries(plan: LaunchPlan, provenance: Provenance) -> None:
 def _prepare(plan: LaunchPlan) -> None:
     """Once: a process keeps the token that it has first shown to Ray."""
     if plan.cluster.kind is not ClusterKind.NONE:
-        prepare_environment(own_cluster=plan.cluster.kind is ClusterKind.LOCAL)
+        prepare_environment(own_cluster=plan.cluster.kind is ClusterKind.LOCAL, metrics=plan.cluster.metrics)
 
 
 @contextmanager
@@ -136,6 +136,23 @@ def _cluster(plan: LaunchPlan, view: View) -> Iterator[None]:
 
     with no_process_left(), ray_cluster(plan.cluster, plan.layout, plan.decoders):
         yield
+
+
+@contextmanager
+def _metered(plan: LaunchPlan, pool: Pool, view: View) -> Iterator[tuple[Pool, View]]:
+    """The pool and the view, with numbers given to Ray's metrics where the plan asks for them."""
+    if not plan.cluster.metrics:
+        yield pool, view
+        return
+    from orchestrator.metrics import BatchMetrics, MeteredPool  # noqa: PLC0415
+    from orchestrator.ray_metrics import RaySink, metrics_address  # noqa: PLC0415
+
+    log.info("metrics at %s", metrics_address() or "no port: Ray was started without its extras or metrics")
+    metrics = BatchMetrics(RaySink(job=plan.job_name, run=plan.run_folder.root.name))
+    try:
+        yield MeteredPool(pool, metrics), Views(view, metrics)
+    finally:
+        metrics.flush(at_once=True)
 
 
 @contextmanager

@@ -135,7 +135,7 @@ def _as_json(folder: VideoFolder, result: Result, provenance: Provenance) -> dic
             "job": provenance.job_name,
             "command": provenance.command,
             "git_revision": provenance.git_revision,
-            "finished": datetime.now(UTC).isoformat(timespec="seconds"),
+            "finished": datetime.now(UTC).isoformat(timespec="milliseconds"),
             "host": platform.node(),
             "python": platform.python_version(),
             "packages": {name: version(name) for name in _PACKAGES},

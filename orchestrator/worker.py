@@ -176,6 +176,7 @@ class Worker:
             layout=layout_record(self._spec),
             peak_memory_bytes=self._group.largest(peak_memory_bytes(self._device), self._device),
         )
+        video.state = None  # its histories would take gigabytes from the decoder
         if self.is_first:
             write_latents(VideoFolder(folder).latents, video.denoised)
             remove_all(VideoFolder(folder).checkpoints)

@@ -68,13 +68,13 @@ def test_orchestrator_alone_brings_spectrum_and_parallel_together():
             assert who_imports(other, room) == set()
 
 
-def test_ray_is_imported_in_three_modules():
-    ray = {"orchestrator/ray_pool.py", "orchestrator/ray_gang.py", "orchestrator/ray_cluster.py"}
+def test_ray_is_imported_in_four_modules():
+    ray = {f"orchestrator/ray_{name}.py" for name in ("pool", "gang", "cluster", "metrics")}
     assert who_imports("ray", *ROOMS) == ray
 
 
 def test_hydra_is_imported_by_the_commands_alone():
-    entries = ("launch", "calibrate", "submit", "command")
+    entries = ("launch", "calibrate", "submit", "estimate", "command")
     commands = {f"orchestrator/{name}.py" for name in entries}
     assert who_imports("hydra", *ROOMS) == commands
     assert who_imports("omegaconf", *ROOMS) == commands | {"orchestrator/literal_arguments.py"}

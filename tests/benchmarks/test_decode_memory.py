@@ -23,11 +23,18 @@ def test_tensors_that_are_alive_are_counted_and_freed_ones_are_not():
     assert alive.peak == 6000
 
 
+def test_what_lies_beside_is_not_counted_whatever_looks_at_it():
+    weight = torch.empty(10, 10)
+    with AliveBytes(beside=[weight]) as alive:
+        weight.t()
+        assert alive.alive == 0
+
+
 @torch.no_grad()
 def test_fake_tensors_count_as_real_ones_do():
     vae = AutoencoderKLWan().eval().requires_grad_(False)
     latents = torch.zeros(1, 16, 3, 4, 4)
-    with AliveBytes() as alive:
+    with AliveBytes(beside=vae.parameters()) as alive:
         vae.decode(latents, return_dict=False)
     _, peak = peak_bytes(SMALL)
     assert peak == pytest.approx(alive.peak, rel=0.02)

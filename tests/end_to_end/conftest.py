@@ -82,6 +82,12 @@ class WatchedLaunch:
                 self._lines.append(line)
                 self._news.notify_all()
 
+    @property
+    def stderr(self) -> str:
+        """What it has written so far."""
+        with self._news:
+            return "".join(self._lines)
+
     def wait_for(self, *texts: str) -> None:
         """Until a line holds the first text, a later one the second, and so on."""
         deadline = time.monotonic() + START_TIMEOUT

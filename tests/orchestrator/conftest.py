@@ -1,7 +1,10 @@
 """The demo model in this process, requests for it, and configurations as the command line gives them."""
 
+import json
 from collections.abc import Callable, Iterator
 from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -111,3 +114,55 @@ def make_batch(make_request):
         return {video_id(request, model_fingerprint="m", dtype="float32"): request for request in requests}
 
     return make
+
+
+@pytest.fixture
+def write_run(tmp_path_factory) -> Callable[..., Path]:
+    """`write_run(3, full=0.5)`: a run's folder with the records of finished videos, as far as they tell seconds."""
+    return partial(_write_run, tmp_path_factory)
+
+
+def _write_run(
+    tmp_path_factory,
+    number: int,
+    *,
+    full: float = 0.5,
+    forecast: float | None = 0.1,
+    pause: float = 0.0,
+    at_once: int = 1,
+    began: float | None = None,
+    worker: bool = False,
+    device: str = "cpu",
+) -> Path:
+    folder = tmp_path_factory.mktemp("run")
+    rounds = [("full", full)] * 4 + ([("forecast", forecast)] * 6 if forecast is not None else [])
+    denoise = sum(seconds for _, seconds in rounds) + 0.05
+    stages = {"encode": 0.02, "denoise": denoise, "decode": 0.4, "publish": 0.3}
+    total = sum(stages.values())
+    first = datetime(2026, 1, 1, tzinfo=UTC)
+    for index in range(number):
+        finished = first + timedelta(seconds=(index // at_once) * (total + pause) + total)
+        record = {
+            "request": {
+                **{"height": 96, "width": 96, "num_frames": 17, "guidance_scale": 5.0},
+                "forecast": {"features": "hidden"},
+            },
+            "model": {"name": "tiny_wan", "fingerprint": "f", "dtype": "float32"},
+            "layout": {"cfg": 1, "ring": 1, "ulysses": 2, "shard_blocks": False},
+            "decode": {"parallel": False, "tiling": False, "worker": worker},
+            "device": device,
+            "plan": [kind for kind, _ in rounds],
+            "resumed": [],
+            "seconds": {"rounds": [seconds for _, seconds in rounds], "stages": stages},
+            "peak_memory_bytes": 2**29,
+            "provenance": {"finished": finished.isoformat(timespec="milliseconds"), "host": "node7"},
+        }
+        video = folder / f"{index:016x}"
+        video.mkdir()
+        (video / "video.json").write_text(json.dumps(record))
+        (video / "video.mp4").touch()
+    if began is not None:
+        launch = {"process_began": (first - timedelta(seconds=began)).isoformat()}
+        (folder / "launches").mkdir()
+        (folder / "launches" / "all.jsonl").write_text(json.dumps(launch) + "\n")
+    return folder

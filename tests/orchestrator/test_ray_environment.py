@@ -6,6 +6,8 @@ import pytest
 
 from orchestrator.ray_environment import prepare_environment
 
+COLLECTS = "RAY_enable_metrics_collection"
+
 
 @pytest.fixture(autouse=True)
 def own_environment(monkeypatch):
@@ -43,3 +45,15 @@ def test_cluster_that_is_joined_keeps_the_users_token(token):
         os.environ["RAY_AUTH_TOKEN"] = token
     prepare_environment(own_cluster=False)
     assert os.environ.get("RAY_AUTH_TOKEN") == token
+
+
+def test_own_cluster_opens_a_port_for_numbers_only_where_they_are_asked_for():
+    prepare_environment(own_cluster=True)
+    assert os.environ[COLLECTS] == "0"
+    prepare_environment(own_cluster=True, metrics=True)
+    assert os.environ[COLLECTS] == "1"
+
+
+def test_cluster_that_is_joined_decides_on_its_numbers_itself():
+    prepare_environment(own_cluster=False, metrics=True)
+    assert COLLECTS not in os.environ
