@@ -17,6 +17,7 @@ from orchestrator.manifest import open_manifest
 from orchestrator.model_folder import find_model, model_fingerprint, transformer_heads
 from orchestrator.policy import Policy
 from orchestrator.policy_choice import policy_of
+from orchestrator.reference import References, plan_references
 from orchestrator.request import Request, content_hash
 from orchestrator.row_requests import Drafts, read_drafts
 from parallel.layout import (
@@ -72,6 +73,8 @@ class LaunchPlan:
     """The part of the batch that this launch takes."""
     entries: dict[str, BatchEntry]
     """The shard's videos by video id: the most urgent first, otherwise in the batch's order."""
+    references: References
+    """What is rendered for comparison besides."""
     model: ModelSpec
     layout: Layout
     problems: tuple[Problem, ...]
@@ -89,6 +92,11 @@ class LaunchPlan:
     def requests(self) -> dict[str, Request]:
         """The requests of `entries`."""
         return {video_id: entry.request for video_id, entry in self.entries.items()}
+
+    @property
+    def renders(self) -> dict[str, BatchEntry]:
+        """All that is rendered: `entries`, then what they are compared with."""
+        return self.entries | self.references.entries
 
     @property
     def engine(self) -> AttentionEngine:
@@ -126,10 +134,14 @@ def plan_launch(config: LaunchConfig, *, torchrun_world_size: int = 1) -> Launch
     layout = layout_of(config, drafts.kinds, kind, device, torchrun_world_size)
     check_room(config.cluster, kind, device, layout)
     entries = name_entries(drafts.drafts, model_fingerprint=model.fingerprint, dtype=model.dtype)
+    references = plan_references(
+        entries, shard, config.quality, model_fingerprint=model.fingerprint, dtype=model.dtype
+    )
     return LaunchPlan(
         job_name=job_name,
         shard=shard,
         entries=part_of(entries, shard),
+        references=references,
         model=model,
         layout=layout,
         problems=problems_of(config, drafts.kinds),
@@ -143,7 +155,7 @@ def plan_launch(config: LaunchConfig, *, torchrun_world_size: int = 1) -> Launch
             cpus_per_rank=config.cluster.cpus_per_rank,
             object_store_mb=config.cluster.object_store_mb,
         ),
-        run_folder=_run_folder(config, job_name, entries),
+        run_folder=replace(_run_folder(config, job_name, entries), reference_ids=frozenset(references.entries)),
         decoders=_decoders(config, kind),
         policy=policy_of(config),
         dry_run=config.dry_run,

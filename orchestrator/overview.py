@@ -1,5 +1,6 @@
 """What a launch is about to do, in a few lines."""
 
+from collections import Counter
 from collections.abc import Iterable
 
 from rich.console import Console
@@ -7,6 +8,7 @@ from rich.markup import escape
 
 from orchestrator.launch_plan import LaunchPlan
 from orchestrator.request import Request
+from orchestrator.role import Role
 from parallel.layout import explain
 
 _MOST_KINDS_SHOWN = 4
@@ -29,8 +31,17 @@ def print_overview(console: Console, plan: LaunchPlan) -> None:
         "layout": f"{plan.layout}: {explain(plan.layout, largest)}",
         "output": str(plan.run_folder.root),
     }
+    if plan.references.pairs:
+        lines["quality"] = _references(plan)
     for name, text in lines.items():
         console.print(f"[bold]{name:<7}[/bold] {escape(text)}", highlight=False, soft_wrap=True, emoji=False)
+
+
+def _references(plan: LaunchPlan) -> str:
+    roles = Counter(entry.role for entry in plan.references.entries.values())
+    floors = f", {roles[Role.NOISE_FLOOR]} from rounded noise as well" if roles[Role.NOISE_FLOOR] else ""
+    full = f"{len(plan.references.pairs)} videos beside all rounds full"
+    return f"{full}: {roles[Role.REFERENCE]} more renders{floors}, compared in {plan.run_folder.page.name}"
 
 
 def _one_of_each_plan(requests: Iterable[Request]) -> Iterable[Request]:

@@ -10,6 +10,8 @@ from orchestrator.choices import ClusterKind
 from orchestrator.launch_plan import LaunchPlan
 from orchestrator.launch_record import LaunchRecord, publish_entries
 from orchestrator.lease import lease
+from orchestrator.page.live import PageView, finish_page
+from orchestrator.pair import publish_pairs
 from orchestrator.policy import Stop
 from orchestrator.pool import Pool
 from orchestrator.process_tree import no_process_left
@@ -34,40 +36,44 @@ def run_plan(plan: LaunchPlan, *, console: Console, is_first_rank: bool = True) 
         BadInput: the Ray cluster cannot be joined or is too small, or another launch renders the same.
     """
     provenance = Provenance(job_name=plan.job_name, command=command_line(), git_revision=git_revision())
-    if all(plan.run_folder.video(video_id).is_done for video_id in plan.entries):
+    if all(plan.run_folder.video(video_id).is_done for video_id in plan.renders):
         if is_first_rank:
             _clear(plan)
             _publish_entries(plan, provenance)
+            finish_page(plan.run_folder)
         return Outcome()
-    record = LaunchRecord(plan.run_folder, str(plan.shard))
-    view: View = Views(make_view(plan.cluster.num_gangs, console), record) if is_first_rank else Silent()
+    record, page = LaunchRecord(plan.run_folder, str(plan.shard)), PageView(plan.run_folder)
+    view: View = Views(page, make_view(plan.cluster.num_gangs, console), record) if is_first_rank else Silent()
     stop = Stop()
     with closing(view), _cluster(plan, view), _lease(plan) if is_first_rank else nullcontext():
         if is_first_rank:  # not sooner: a cluster that refuses the launch leaves no trace of it
             _clear(plan)
             _publish_entries(plan, provenance)
             record.open()
+            page.open()
         with _pool(plan, view) as pool, stopping_gently(stop):
             outcome = run_batch(
                 pool,
-                plan.requests,
+                {video_id: entry.request for video_id, entry in plan.renders.items()},
                 plan.run_folder,
                 provenance,
                 view,
                 policy=plan.policy,
                 stop=stop,
-                priorities={video_id: entry.priority for video_id, entry in plan.entries.items()},
+                priorities={video_id: entry.priority for video_id, entry in plan.renders.items()},
             )
     if outcome.is_stopped and stop.reason != signal.SIGINT.name:
         raise Terminated
     if outcome.is_stopped:
         raise KeyboardInterrupt
+    if is_first_rank and plan.references.pairs:
+        finish_page(plan.run_folder)
     return outcome
 
 
 def _clear(plan: LaunchPlan) -> None:
     """Remove what killed launches have left."""
-    for video_id in plan.run_folder.video_ids() & plan.entries.keys():
+    for video_id in (plan.run_folder.video_ids() & plan.entries.keys()) | plan.references.entries.keys():
         plan.run_folder.video(video_id).clear()
 
 
@@ -76,7 +82,8 @@ def _lease(plan: LaunchPlan) -> AbstractContextManager[None]:
 
 
 def _publish_entries(plan: LaunchPlan, provenance: Provenance) -> None:
-    publish_entries(plan.run_folder, str(plan.shard), plan.entries.values(), provenance)
+    publish_entries(plan.run_folder, str(plan.shard), plan.renders.values(), provenance)
+    publish_pairs(plan.run_folder, plan.references.pairs)
 
 
 @contextmanager
