@@ -1,18 +1,37 @@
 // The grid: a page of cards, each a link to its video's own view.
 
 const grid = document.getElementById("videos");
+/** Cards on the page, and what they show: one of a video that has not changed stays, and goes on playing. */
+let cards = new Map();
 
 function drawGrid(choice) {
   const videos = chosenVideos(choice);
   const page = pageOf(choice, videos);
   const first = (page - 1) * PAGE_SIZE;
   const shown = videos.slice(first, first + PAGE_SIZE);
-  letGo(grid);
   grid.style.setProperty("--shape", shapeOf(shown));
-  grid.replaceChildren(...shown.map(cardOf));
   grid.start = first + 1;
+  placeCards(shown);
   drawMatches(videos, first, shown.length);
   drawPages(page, numPages(videos));
+}
+
+function placeCards(videos) {
+  const before = cards;
+  cards = new Map(videos.map((video) => {
+    const key = JSON.stringify(video);
+    return [key, before.get(key) ?? cardOf(video)];
+  }));
+  for (const [key, card] of before) {
+    if (cards.has(key)) continue;
+    letGo(card);
+    card.remove();
+  }
+  videos.forEach((video, index) => {
+    const card = cards.get(JSON.stringify(video));
+    card.firstElementChild.href = addressOf({ ...readChoice(), video: video.id });
+    if (grid.children[index] !== card) grid.insertBefore(card, grid.children[index] ?? null);
+  });
 }
 
 /** Width over height of the cards' pictures: of most videos, within what suits a card. */
@@ -25,7 +44,7 @@ function cardOf(video) {
   const picture = isDone ? loadNearby(videoOf(video.id, { tabindex: -1, "aria-hidden": "true" })) : stateOf(video);
   const link = el(
     "a",
-    { class: "card", href: addressOf({ ...readChoice(), video: video.id }), "data-id": video.id, click: openOf(video) },
+    { class: "card", "data-id": video.id, click: openOf(video) },
     el("div", { class: `picture ${video.state}` }, picture),
     el("p", { class: "prompt", dir: "auto" }, titleOf(video)),
     el("dl", { class: "numbers" }, ...terms(isDone ? figuresOf(video) : [["Seed", video.seed]])),

@@ -38,7 +38,9 @@ function drawControls(choice) {
   const counts = { all: run.videos.length };
   for (const { state } of run.videos) counts[state] = (counts[state] ?? 0) + 1;
   const chosen = Object.keys(STATES).filter((state) => counts[state] || state === choice.state);
+  const focused = states.querySelector(":focus")?.value;
   states.replaceChildren(states.firstElementChild, ...chosen.map((state) => stateButton(state, counts[state] ?? 0, choice)));
+  states.querySelector(`[value="${focused}"]`)?.focus();
   if (document.activeElement !== query) query.value = choice.q;
   sort.value = choice.sort;
   const descends = Boolean(SORTS[choice.sort].descends) !== Boolean(choice.turned);
@@ -63,20 +65,11 @@ function draw({ isNew = false } = {}) {
     drawPairs();
   }
   if (isNew || drawn !== wanted) {
-    const focused = document.activeElement?.dataset?.id ?? document.activeElement?.value;
     drawControls(choice);
     drawGrid(choice);
-    refocus(focused);
     drawn = wanted;
   }
   drawVideo(choice);
-}
-
-/** Keep the focus on the card or button that has been drawn anew. */
-function refocus(focused) {
-  if (!focused || document.activeElement !== document.body) return;
-  const again = grid.querySelector(`[data-id="${CSS.escape(focused)}"]`) ?? states.querySelector(`[value="${CSS.escape(focused)}"]`);
-  again?.focus({ preventScroll: true });
 }
 
 async function refresh() {

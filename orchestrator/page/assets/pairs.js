@@ -1,8 +1,11 @@
 // Videos beside the same with all rounds full.
 
 const FIRST_PAIRS = 4;
+let drawnPairs = "";
 
 function drawPairs() {
+  if (JSON.stringify(run.head.pairs) === drawnPairs) return;
+  drawnPairs = JSON.stringify(run.head.pairs);
   const pairs = Object.entries(run.head.pairs).filter(([id]) => run.byId.has(id));
   const section = document.getElementById("pairs");
   section.hidden = !pairs.length;

@@ -10,6 +10,7 @@ globalThis.runPage = {
     run.head = head;
     run.videos = videos.map((video, order) => ({ ...video, order, haystack: haystackOf(video) }));
     run.byId = new Map(run.videos.map((video) => [video.id, video]));
+    detailsById.clear();
   },
   details(byId) {
     for (const [id, details] of Object.entries(byId)) detailsById.set(id, details);

@@ -3,15 +3,9 @@
 const dialog = document.getElementById("video");
 let shownId = "";
 
-dialog.addEventListener("close", () => {
-  letGo(dialog);
-  const card = grid.querySelector(`[data-id="${CSS.escape(shownId)}"]`);
-  shownId = "";
-  dialog.replaceChildren();
-  if (readChoice().video) choose({ video: "" });
-  card?.focus();
-});
-dialog.addEventListener("click", (event) => event.target === dialog && dialog.close());
+// Escape closes a dialog by itself; the event comes late, when another video may be open already.
+dialog.addEventListener("close", () => shownId && !dialog.open && leave());
+dialog.addEventListener("click", (event) => event.target === dialog && leave());
 dialog.addEventListener("keydown", (event) => {
   if (event.target.closest("input, video, pre, select") || event.altKey || event.ctrlKey || event.metaKey) return;
   if (event.key === "ArrowLeft") step(-1);
@@ -22,7 +16,7 @@ dialog.addEventListener("keydown", (event) => {
 function drawVideo(choice) {
   const video = run.byId.get(choice.video);
   if (!video) {
-    if (dialog.open) dialog.close();
+    if (shownId) closeView();
     return;
   }
   if (shownId === video.id) return;
@@ -35,6 +29,19 @@ function drawVideo(choice) {
   loadDetails(video).then((details) => {
     if (shownId === video.id) more.replaceChildren(...detailsOf(video, details));
   });
+}
+
+function leave() {
+  choose({ video: "" });
+}
+
+function closeView() {
+  const card = grid.querySelector(`[data-id="${CSS.escape(shownId)}"]`);
+  shownId = "";
+  letGo(dialog);
+  dialog.replaceChildren();
+  dialog.close();
+  card?.focus();
 }
 
 function step(by) {
@@ -56,7 +63,7 @@ function headOf(video, choice) {
     "header",
     { class: "dialog-head" },
     el("div", {}, video.name ? el("p", { class: "quiet", dir: "auto" }, video.name) : null, el("h2", { id: "video-prompt", dir: "auto" }, video.prompt ?? video.id)),
-    el("div", { class: "buttons" }, turn(-1, "‹", "Previous video", "previous"), turn(1, "›", "Next video", "next"), el("button", { type: "button", class: "icon", "aria-label": "Close", autofocus: true, click: () => dialog.close() }, "✕")),
+    el("div", { class: "buttons" }, turn(-1, "‹", "Previous video", "previous"), turn(1, "›", "Next video", "next"), el("button", { type: "button", class: "icon", "aria-label": "Close", autofocus: true, click: leave }, "✕")),
   );
 }
 
