@@ -29,10 +29,10 @@ def print_overview(console: Console, plan: LaunchPlan) -> None:
         "gangs": f"{gangs} of {plan.layout.world_size} ranks ({plan.layout}) on {plan.cluster.device.value}, "
         f"cluster {plan.cluster.kind.value}",
         "layout": f"{plan.layout}: {explain(plan.layout, largest)}",
-        "output": str(plan.run_folder.root),
     }
     if plan.references.pairs:
         lines["quality"] = _references(plan)
+    lines["output"] = str(plan.run_folder.root)
     for name, text in lines.items():
         console.print(f"[bold]{name:<7}[/bold] {escape(text)}", highlight=False, soft_wrap=True, emoji=False)
 
