@@ -17,8 +17,8 @@ from benchmarks.quality_rows import REFERENCE, Row, rows_of, sweep_rows
 from benchmarks.quality_store import Store
 from benchmarks.quiet import silence_libraries
 from benchmarks.ring_pair import RingPair
-from benchmarks.similarity import psnr, ssim
 from orchestrator.request import Request
+from orchestrator.similarity import psnr, ssim
 from tiny_wan.scorer import score
 
 SWEEP_CAPTIONS = 8

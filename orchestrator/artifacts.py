@@ -84,6 +84,8 @@ class RunFolder:
     """The output folder of one launch."""
 
     root: Path
+    reference_ids: frozenset[str] = frozenset()
+    """Videos that are no part of the batch, but rendered for comparison: they stand apart."""
 
     def video(self, video_id: str) -> VideoFolder:
         """The folder of one video.
@@ -91,9 +93,44 @@ class RunFolder:
         Raises:
             ValueError: `video_id` is not the hash that names videos, and might lead elsewhere.
         """
-        if not _VIDEO_ID.fullmatch(video_id):
-            raise ValueError(f"video id {video_id!r} is not made of hexadecimal digits")
-        return VideoFolder(self.root / video_id)
+        if video_id in self.reference_ids:
+            return self.reference(video_id)
+        return VideoFolder(self.root / _checked_id(video_id))
+
+    @property
+    def references(self) -> Path:
+        """The folder of what was rendered for comparison."""
+        return self.root / "references"
+
+    def reference(self, video_id: str) -> VideoFolder:
+        """The folder of a video that was rendered for comparison.
+
+        Raises:
+            ValueError: as `video`.
+        """
+        return VideoFolder(self.references / _checked_id(video_id))
+
+    def pair(self, video_id: str) -> Path:
+        """What a video of the batch is compared with, and how alike they are."""
+        return self.references / f"{_checked_id(video_id)}.json"
+
+    def paired_ids(self) -> list[str]:
+        """Videos of the batch that are compared with a reference."""
+        return sorted(path.stem for path in self.references.glob("*.json") if _VIDEO_ID.fullmatch(path.stem))
+
+    @property
+    def page(self) -> Path:
+        """The page to look at."""
+        return self.root / "index.html"
+
+    @property
+    def page_videos(self) -> Path:
+        """What the page knows of every video."""
+        return self.root / "page" / "videos.js"
+
+    def page_details(self, group: str) -> Path:
+        """What the page shows of single videos: those whose ids begin with these digits."""
+        return self.root / "page" / f"{_checked_id(group)}.js"
 
     @property
     def embeddings(self) -> Path:
@@ -144,6 +181,12 @@ class RunFolder:
             raise BadInput(f"output={self.root} cannot be written: no permission on {existing}")
 
 
+def _checked_id(video_id: str) -> str:
+    if not _VIDEO_ID.fullmatch(video_id):
+        raise ValueError(f"video id {video_id!r} is not made of hexadecimal digits")
+    return video_id
+
+
 def _checked_shard(shard: str) -> str:
     assert _SHARD.fullmatch(shard), shard
     return shard
@@ -185,6 +228,20 @@ def replace_json(path: Path, value: object) -> None:
     temporary = path.with_name(f"{_TEMPORARY}{path.name}")
     temporary.write_text(json.dumps(value, ensure_ascii=False), encoding="utf-8")
     temporary.replace(path)
+
+
+def replace_text(path: Path, text: str) -> None:
+    """Put a text in the place of a file at once, as `replace_json` does, but for files that have several writers."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    handle, name = tempfile.mkstemp(dir=path.parent, prefix=_TEMPORARY, suffix=path.suffix)
+    temporary = Path(name)
+    try:
+        with os.fdopen(handle, "w", encoding="utf-8") as file:
+            file.write(text)
+        temporary.chmod(0o644)
+        temporary.replace(path)
+    finally:
+        temporary.unlink(missing_ok=True)
 
 
 def sha256_of(path: Path) -> str:

@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 
 from orchestrator.errors import BadInput
 from orchestrator.request import Request, video_id
+from orchestrator.role import Role
 from orchestrator.row_requests import Draft
 
 MOST_SHARDS = 10_000
@@ -14,7 +15,7 @@ _SHARD = re.compile(r"(\d{1,5})/(\d{1,5})", re.ASCII)
 
 @dataclass(frozen=True, slots=True)
 class BatchEntry:
-    """A video of a batch. Neither name nor priority changes its pixels, or its id."""
+    """A video of a batch. Neither name nor priority nor role changes its pixels, or its id."""
 
     video_id: str
     request: Request
@@ -22,6 +23,7 @@ class BatchEntry:
     """For people; any text."""
     priority: int = 0
     """Videos of a higher one are begun sooner."""
+    role: Role = Role.BATCH
 
 
 @dataclass(frozen=True, slots=True)

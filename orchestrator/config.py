@@ -212,6 +212,16 @@ class RetryConfig:
 
 
 @dataclass(kw_only=True, slots=True)
+class QualityConfig:
+    """What is rendered again with all rounds full, to see and measure what the forecasts have changed."""
+
+    reference: int = 0
+    """Videos of the batch, spread evenly over those that forecast; more than there are: all of these."""
+    noise_floor: bool = True
+    """Render each reference twice, once from noise rounded to bfloat16: how far rounding alone leads videos apart."""
+
+
+@dataclass(kw_only=True, slots=True)
 class LaunchConfig:
     """Everything that `python -m orchestrator.launch` takes."""
 
@@ -225,6 +235,7 @@ class LaunchConfig:
     cluster: ClusterConfig = field(default_factory=ClusterConfig)
     checkpoint: CheckpointConfig = field(default_factory=CheckpointConfig)
     retry: RetryConfig = field(default_factory=RetryConfig)
+    quality: QualityConfig = field(default_factory=QualityConfig)
     prompt: str | None = None
     """One prompt, taken literally whatever it holds."""
     negative_prompt: str = ""

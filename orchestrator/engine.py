@@ -77,6 +77,8 @@ class Engine:
         capacity = forecast.capacity(plan)
         embeds = {branch: prompt_embeds[branch] for branch in self.own_branches(request)}
         noise = shape.to_tokens(shape.draw_noise(request.seed))
+        if request.rounded_noise:
+            noise = noise.to(torch.bfloat16).to(noise.dtype)
         return RenderState(
             request=request,
             forecast=forecast,

@@ -58,10 +58,11 @@ def _launch(composed: DictConfig, console: Console) -> int:
     with terminated_like_interrupted():
         outcome = run_plan(plan, console=console, is_first_rank=rank == 0)
     if rank == 0:
-        from orchestrator.summary import print_failures, print_summary  # noqa: PLC0415
+        from orchestrator.summary import print_failures, print_page, print_summary  # noqa: PLC0415
 
         print_summary(console, plan.requests, plan.run_folder, monotonic() - begin)
-        print_failures(console, plan.entries, outcome.failed)
+        print_failures(console, plan.renders, outcome.failed)
+        print_page(console, plan.run_folder)
     return EXIT_SOME_FAILED if outcome.failed else 0
 
 

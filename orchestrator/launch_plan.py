@@ -18,6 +18,7 @@ from orchestrator.manifest import open_manifest
 from orchestrator.model_folder import find_model, model_fingerprint, transformer_heads
 from orchestrator.policy import Policy
 from orchestrator.policy_choice import policy_of
+from orchestrator.reference import References, plan_references
 from orchestrator.request import Request, content_hash
 from orchestrator.row_requests import Drafts, read_drafts
 from parallel.layout import (
@@ -79,6 +80,8 @@ class LaunchPlan:
     """The part of the batch that this launch takes."""
     entries: dict[str, BatchEntry]
     """The shard's videos by video id: the most urgent first, otherwise in the batch's order."""
+    references: References
+    """What is rendered for comparison besides."""
     model: ModelSpec
     layout: Layout
     gangs_because: str
@@ -98,6 +101,11 @@ class LaunchPlan:
     def requests(self) -> dict[str, Request]:
         """The requests of `entries`."""
         return {video_id: entry.request for video_id, entry in self.entries.items()}
+
+    @property
+    def renders(self) -> dict[str, BatchEntry]:
+        """All that is rendered: `entries`, then what they are compared with."""
+        return self.entries | self.references.entries
 
     @property
     def engine(self) -> AttentionEngine:
@@ -135,18 +143,19 @@ def plan_launch(config: LaunchConfig, *, torchrun_world_size: int = 1, ask_room:
     model = _model_spec(config.model, device)
     _check_calibrations(config, drafts, model)
     entries = name_entries(drafts.drafts, model_fingerprint=model.fingerprint, dtype=model.dtype)
-    part, run_folder, decoders = (
-        part_of(entries, shard),
-        _run_folder(config, job_name, entries),
-        _decoders(config, kind),
+    references = plan_references(
+        entries, shard, config.quality, model_fingerprint=model.fingerprint, dtype=model.dtype
     )
+    run_folder = replace(_run_folder(config, job_name, entries), reference_ids=frozenset(references.entries))
+    part, decoders = part_of(entries, shard), _decoders(config, kind)
+    own = [*part, *references.entries]
     gangs = plan_gangs(
         config,
         Videos(
             kinds=drafts.kinds,
             requests=[entry.request for entry in entries.values()],
-            num_own=len(part),
-            num_waiting=sum(not run_folder.video(video_id).is_done for video_id in part),
+            num_own=len(own),
+            num_waiting=sum(not run_folder.video(video_id).is_done for video_id in own),
         ),
         kind,
         device,
@@ -161,6 +170,7 @@ def plan_launch(config: LaunchConfig, *, torchrun_world_size: int = 1, ask_room:
         job_name=job_name,
         shard=shard,
         entries=part,
+        references=references,
         model=model,
         layout=layout,
         gangs_because=gangs.because,

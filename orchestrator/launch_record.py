@@ -20,6 +20,7 @@ import psutil
 
 from orchestrator.artifacts import RunFolder, VideoFolder, publish, replace_json
 from orchestrator.batch import BatchEntry
+from orchestrator.role import Role
 from orchestrator.sidecar import Provenance
 from orchestrator.view import GangProgress
 
@@ -51,6 +52,8 @@ def publish_entries(run_folder: RunFolder, shard: str, entries: Iterable[BatchEn
                 "seed": entry.request.seed,
                 "prompt": entry.request.prompt,
             }
+            if entry.role is not Role.BATCH:
+                line["role"] = entry.role.value
             file.write(json.dumps(line, ensure_ascii=False) + "\n")
 
 

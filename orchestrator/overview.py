@@ -1,5 +1,6 @@
 """What a launch is about to do, in a few lines."""
 
+from collections import Counter
 from collections.abc import Iterable
 
 from rich.console import Console
@@ -8,6 +9,7 @@ from rich.markup import escape
 from orchestrator.gang_choice import describe_gangs
 from orchestrator.launch_plan import LaunchPlan
 from orchestrator.request import Request
+from orchestrator.role import Role
 from parallel.layout import explain
 
 _MOST_KINDS_SHOWN = 4
@@ -28,10 +30,19 @@ def print_overview(console: Console, plan: LaunchPlan) -> None:
         "gangs": f"{describe_gangs(plan.cluster.num_gangs, plan.layout)} on {plan.cluster.device.value}, "
         f"cluster {plan.cluster.kind.value}{because}",
         "layout": f"{plan.layout}: {explain(plan.layout, largest)}",
-        "output": str(plan.run_folder.root),
     }
+    if plan.references.pairs:
+        lines["quality"] = _references(plan)
+    lines["output"] = str(plan.run_folder.root)
     for name, text in lines.items():
         console.print(f"[bold]{name:<7}[/bold] {escape(text)}", highlight=False, soft_wrap=True, emoji=False)
+
+
+def _references(plan: LaunchPlan) -> str:
+    roles = Counter(entry.role for entry in plan.references.entries.values())
+    floors = f", {roles[Role.NOISE_FLOOR]} from rounded noise as well" if roles[Role.NOISE_FLOOR] else ""
+    full = f"{len(plan.references.pairs)} videos beside all rounds full"
+    return f"{full}: {roles[Role.REFERENCE]} more renders{floors}, compared in {plan.run_folder.page.name}"
 
 
 def _one_of_each_plan(requests: Iterable[Request]) -> Iterable[Request]:

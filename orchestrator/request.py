@@ -30,6 +30,8 @@ class Request:
     forecast: ForecastSettings
     decode_tiling: bool = False
     """Whether latents are decoded tile by tile, which changes pixels near the tiles' edges."""
+    rounded_noise: bool = False
+    """Whether the first latents are rounded to bfloat16: the same video but for rounding, to show the noise floor."""
 
     @property
     def is_guided(self) -> bool:
@@ -37,8 +39,11 @@ class Request:
         return self.guidance_scale > 1
 
     def as_json(self) -> dict[str, Any]:
-        """Plain values, for files and hashes."""
-        return asdict(self)
+        """Plain values, for files and hashes. What is asked for in noise floors alone is not said of other videos."""
+        values = asdict(self)
+        if not self.rounded_noise:
+            del values["rounded_noise"]
+        return values
 
 
 def video_id(request: Request, *, model_fingerprint: str, dtype: str) -> str:
@@ -49,7 +54,7 @@ def video_id(request: Request, *, model_fingerprint: str, dtype: str) -> str:
     encode = _CANONICAL.encode
     values = ",".join(
         f"{encode(name)}:{_forecast_text(request.forecast) if name == 'forecast' else encode(getattr(request, name))}"
-        for name in _FIELDS
+        for name in (_FIELDS if request.rounded_noise else _FIELDS_OF_MOST)
     )
     text = f'{{"dtype":{encode(dtype)},"model":{encode(model_fingerprint)},"request":{{{values}}}}}'
     return _sha256(text)[:VIDEO_ID_LENGTH]
@@ -72,3 +77,4 @@ def _sha256(text: str) -> str:
 
 _CANONICAL = json.JSONEncoder(sort_keys=True, ensure_ascii=True, separators=(",", ":"))
 _FIELDS = sorted(field.name for field in fields(Request))
+_FIELDS_OF_MOST = [name for name in _FIELDS if name != "rounded_noise"]

@@ -3,7 +3,7 @@
 import logging
 import signal
 from collections.abc import Iterator
-from contextlib import AbstractContextManager, closing, contextmanager, nullcontext
+from contextlib import closing, contextmanager
 
 from rich.console import Console
 
@@ -12,6 +12,8 @@ from orchestrator.errors import GangFailed, RayLost
 from orchestrator.launch_plan import LaunchPlan
 from orchestrator.launch_record import LaunchRecord, publish_entries
 from orchestrator.lease import lease
+from orchestrator.page.live import PageView, finish_page
+from orchestrator.pair import publish_pairs
 from orchestrator.policy import Stop
 from orchestrator.pool import Pool, decoder_names
 from orchestrator.process_tree import no_process_left
@@ -41,80 +43,108 @@ def run_plan(plan: LaunchPlan, *, console: Console, is_first_rank: bool = True) 
         BadInput: the Ray cluster cannot be joined or is too small, or another launch renders the same.
     """
     provenance = Provenance(job_name=plan.job_name, command=command_line(), git_revision=git_revision())
-    if all(plan.run_folder.video(video_id).is_done for video_id in plan.entries):
+    if all(plan.run_folder.video(video_id).is_done for video_id in plan.renders):
         if is_first_rank:
             _clear(plan)
             _publish_entries(plan, provenance)
+            finish_page(plan.run_folder)
         return Outcome()
-    record = LaunchRecord(plan.run_folder, str(plan.shard))
-    view: View = Silent()
-    if is_first_rank:
-        decoders = decoder_names(plan.decoders.count)
-        view = Views(make_view(plan.cluster.num_gangs, console, decoders=decoders), record)
-    stop = Stop()
-    with closing(view):
-        outcome = _render(plan, view, record, provenance, stop, is_first_rank=is_first_rank)
-    if outcome.is_stopped and stop.reason != signal.SIGINT.name:
+    launch = _FirstRank(plan, provenance, console) if is_first_rank else _Launch(plan, provenance, Silent())
+    with closing(launch.view):
+        outcome = launch.render()
+    if outcome.is_stopped and launch.stop.reason != signal.SIGINT.name:
         raise Terminated
     if outcome.is_stopped:
         raise KeyboardInterrupt
+    if is_first_rank and plan.references.pairs:
+        finish_page(plan.run_folder)
     return outcome
 
 
-def _render(
-    plan: LaunchPlan, view: View, record: LaunchRecord, provenance: Provenance, stop: Stop, *, is_first_rank: bool
-) -> Outcome:
-    """Render on Ray or without; on a Ray that is started again where it was lost."""
-    _prepare(plan)
-    failures = 0
-    while True:
-        num_done = _num_done(plan)
-        try:
-            return _render_once(plan, view, record, provenance, stop, is_first_rank=is_first_rank)
-        except RayLost as loss:
-            failures = failures + 1 if _num_done(plan) == num_done else 1
-            if failures >= MOST_LOSSES:
-                raise GangFailed(f"{loss}, {failures} times in a row without a video done in between") from loss
-            log.warning("%s, and all gangs with it; Ray is started again", loss)
+class _Launch:
+    """What one process does of a launch: a further rank of torchrun, which shows and writes nothing of its own."""
 
+    def __init__(self, plan: LaunchPlan, provenance: Provenance, view: View) -> None:
+        """Begins nothing yet; `view` is told of everything that happens."""
+        self.plan = plan
+        self.provenance = provenance
+        self.view = view
+        self.stop = Stop()
 
-def _render_once(
-    plan: LaunchPlan, view: View, record: LaunchRecord, provenance: Provenance, stop: Stop, *, is_first_rank: bool
-) -> Outcome:
-    with _cluster(plan, view), _lease(plan) if is_first_rank else nullcontext():
-        if is_first_rank:  # not sooner: a cluster that refuses the launch leaves no trace of it
-            _clear(plan)
-            _publish_entries(plan, provenance)
-            record.open()
-        with _pool(plan, view) as pool, _metered(plan, pool, view) as (pool, told), stopping_gently(stop):
+    @contextmanager
+    def opened(self) -> Iterator[None]:
+        """Once the cluster is there, and not sooner: one that refuses the launch leaves no trace of it."""
+        yield
+
+    def render(self) -> Outcome:
+        """Render on Ray or without; on a Ray that is started again where it was lost."""
+        plan, failures = self.plan, 0
+        _prepare(plan)
+        while True:
+            num_done = _num_done(plan)
+            try:
+                return self._render_once()
+            except RayLost as loss:
+                failures = failures + 1 if _num_done(plan) == num_done else 1
+                if failures >= MOST_LOSSES:
+                    raise GangFailed(f"{loss}, {failures} times in a row without a video done in between") from loss
+                log.warning("%s, and all gangs with it; Ray is started again", loss)
+
+    def _render_once(self) -> Outcome:
+        plan = self.plan
+        with (
+            _cluster(plan, self.view),
+            self.opened(),
+            _pool(plan, self.view) as own_pool,
+            _metered(plan, own_pool, self.view) as (pool, view),
+            stopping_gently(self.stop),
+        ):
             return run_batch(
                 pool,
-                plan.requests,
+                {video_id: entry.request for video_id, entry in plan.renders.items()},
                 plan.run_folder,
-                provenance,
-                told,
+                self.provenance,
+                view,
                 policy=plan.policy,
-                stop=stop,
-                priorities={video_id: entry.priority for video_id, entry in plan.entries.items()},
+                stop=self.stop,
+                priorities={video_id: entry.priority for video_id, entry in plan.renders.items()},
             )
 
 
+class _FirstRank(_Launch):
+    """The process that shows what happens, holds the lease, and keeps the run folder's files."""
+
+    def __init__(self, plan: LaunchPlan, provenance: Provenance, console: Console) -> None:
+        """Shows progress on `console`."""
+        self._record, self._page = LaunchRecord(plan.run_folder, str(plan.shard)), PageView(plan.run_folder)
+        shown = make_view(plan.cluster.num_gangs, console, decoders=decoder_names(plan.decoders.count))
+        super().__init__(plan, provenance, Views(self._page, shown, self._record))
+
+    @contextmanager
+    def opened(self) -> Iterator[None]:
+        """With the lease; the files are begun."""
+        plan = self.plan
+        with lease(plan.run_folder.launch_lease(str(plan.shard)), what=f"output={plan.run_folder.root}"):
+            _clear(plan)
+            _publish_entries(plan, self.provenance)
+            self._record.open()
+            self._page.open()
+            yield
+
+
 def _num_done(plan: LaunchPlan) -> int:
-    return sum(plan.run_folder.video(video_id).is_done for video_id in plan.entries)
+    return sum(plan.run_folder.video(video_id).is_done for video_id in plan.renders)
 
 
 def _clear(plan: LaunchPlan) -> None:
     """Remove what killed launches have left."""
-    for video_id in plan.run_folder.video_ids() & plan.entries.keys():
+    for video_id in (plan.run_folder.video_ids() & plan.entries.keys()) | plan.references.entries.keys():
         plan.run_folder.video(video_id).clear()
 
 
-def _lease(plan: LaunchPlan) -> AbstractContextManager[None]:
-    return lease(plan.run_folder.launch_lease(str(plan.shard)), what=f"output={plan.run_folder.root}")
-
-
 def _publish_entries(plan: LaunchPlan, provenance: Provenance) -> None:
-    publish_entries(plan.run_folder, str(plan.shard), plan.entries.values(), provenance)
+    publish_entries(plan.run_folder, str(plan.shard), plan.renders.values(), provenance)
+    publish_pairs(plan.run_folder, plan.references.pairs)
 
 
 def _prepare(plan: LaunchPlan) -> None:

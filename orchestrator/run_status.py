@@ -11,9 +11,10 @@ from typing import Any
 
 import psutil
 
-from orchestrator.artifacts import RunFolder
+from orchestrator.artifacts import RunFolder, VideoFolder
 from orchestrator.durations import format_seconds
 from orchestrator.errors import BadInput
+from orchestrator.role import Role
 
 STALE_SECONDS = 60.0
 """A launch that has not renewed its file for so long counts as dead."""
@@ -66,6 +67,8 @@ class VideoStatus:
     """None where no launch's file names the video."""
     seed: int | None = None
     priority: int = 0
+    role: str = Role.BATCH
+    """Whether it is one of the batch, or rendered to compare with one."""
     under_way: UnderWay | None = None
     failure: Failure | None = None
 
@@ -93,6 +96,9 @@ class RunStatus:
     root: Path
     launches: list[LaunchStatus]
     videos: dict[str, VideoStatus]
+    """Of the batch."""
+    references: dict[str, VideoStatus] = field(default_factory=dict)
+    """Rendered to compare videos of the batch with."""
 
     def in_state(self, state: State) -> list[VideoStatus]:
         """The videos in this state, in the order of the launches' files."""
@@ -110,15 +116,18 @@ def read_run(root: Path, *, now: datetime | None = None) -> RunStatus:
     if not shards and not any(run_folder.video(video_id).is_done for video_id in present):
         raise BadInput(_no_run(root))
     videos: dict[str, VideoStatus] = {}
-    launches = [_read_launch(run_folder, shard, videos) for shard in shards]
+    references: dict[str, VideoStatus] = {}
+    launches = [_read_launch(run_folder, shard, videos, references) for shard in shards]
     for launch in launches:
         for video_id, under_way in _read_progress(run_folder, launch, now or datetime.now(UTC)):
-            video = videos.setdefault(video_id, VideoStatus(video_id=video_id))
+            video = references.get(video_id) or videos.setdefault(video_id, VideoStatus(video_id=video_id))
             if video.under_way is None or video.under_way.stale:
                 video.state, video.under_way = State.UNDER_WAY, under_way
     for video_id in sorted(present):
-        _look_at(run_folder, video_id, videos)
-    return RunStatus(root=root, launches=launches, videos=videos)
+        _look_at(run_folder.video(video_id), video_id, videos)
+    for video_id in references:
+        _look_at(run_folder.reference(video_id), video_id, references)
+    return RunStatus(root=root, launches=launches, videos=videos, references=references)
 
 
 def _no_run(root: Path) -> str:
@@ -129,8 +138,10 @@ def _no_run(root: Path) -> str:
     return f"{root} is no run: it has neither launches/ nor finished videos{advice}"
 
 
-def _read_launch(run_folder: RunFolder, shard: str, videos: dict[str, VideoStatus]) -> LaunchStatus:
-    """The launch's first line; its videos are put among the others."""
+def _read_launch(
+    run_folder: RunFolder, shard: str, videos: dict[str, VideoStatus], references: dict[str, VideoStatus]
+) -> LaunchStatus:
+    """The launch's first line; its videos are put among the others of their role."""
     path = run_folder.launch_entries(shard)
     try:
         with path.open(encoding="utf-8") as file:
@@ -145,6 +156,9 @@ def _read_launch(run_folder: RunFolder, shard: str, videos: dict[str, VideoStatu
             for line in file:
                 entry = json.loads(line)
                 video_id = entry["video_id"]
+                if entry.get("role", Role.BATCH) != Role.BATCH:
+                    references[video_id] = VideoStatus(**entry)
+                    continue
                 launch.video_ids.append(video_id)
                 if video_id not in videos:
                     videos[video_id] = VideoStatus(**entry)
@@ -204,9 +218,8 @@ def _is_alive(pid: int, began: float) -> bool:
         return False
 
 
-def _look_at(run_folder: RunFolder, video_id: str, videos: dict[str, VideoStatus]) -> None:
+def _look_at(folder: VideoFolder, video_id: str, videos: dict[str, VideoStatus]) -> None:
     """What the video's own folder says, which is the last word."""
-    folder = run_folder.video(video_id)
     if folder.is_done:
         video = videos.setdefault(video_id, VideoStatus(video_id=video_id))
         video.state, video.under_way = State.DONE, None

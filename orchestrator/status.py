@@ -63,6 +63,7 @@ def as_json(run: RunStatus) -> dict[str, Any]:
         "counts": {"total": len(run.videos)} | {state.name.lower(): len(run.in_state(state)) for state in State},
         "launches": [_launch_as_json(run, launch) for launch in run.launches],
         "videos": [_video_as_json(video) for video in run.videos.values()],
+        "references": [_video_as_json(video) for video in run.references.values()],
     }
 
 
@@ -71,13 +72,18 @@ def print_status(console: Console, run: RunStatus) -> None:
     now = datetime.now(UTC)
     counts = ", ".join(f"{len(run.in_state(state))} {state.value}" for state in State)
     console.print(Text(f"{run.root}: {len(run.videos)} videos: {counts}", style="bold"), soft_wrap=True)
+    if run.references:
+        done = sum(one.state is State.DONE for one in run.references.values())
+        console.print(f"for comparison, with all rounds full: {done}/{len(run.references)} done", soft_wrap=True)
     for launch in run.launches:
         style = "red" if launch.stale else "dim" if launch.phase is None else ""
         console.print(Text(_launch_line(run, launch, now), style=style), soft_wrap=True)
-    if run.in_state(State.UNDER_WAY):
+    all_videos = [*run.videos.values(), *run.references.values()]
+    under_way = [video for video in all_videos if video.state is State.UNDER_WAY]
+    if under_way:
         console.print()
-        console.print(_under_way_table(run.in_state(State.UNDER_WAY), now))
-    _print_failures(console, run.in_state(State.FAILED))
+        console.print(_under_way_table(under_way, now))
+    _print_failures(console, [video for video in all_videos if video.state is State.FAILED])
 
 
 def _launch_line(run: RunStatus, launch: LaunchStatus, now: datetime) -> str:

@@ -75,3 +75,8 @@ def print_failures(console: Console, entries: Mapping[str, BatchEntry], failed: 
         console.print(f"        {cause}", markup=False, highlight=False, soft_wrap=True)
     if failed:
         console.print(f"{len(failed)} set aside, see failed.json in their folders; retry.failed=true tries again")
+
+
+def print_page(console: Console, run_folder: RunFolder) -> None:
+    """Where to look at all of it."""
+    _print(console, f"look at them: {_short(run_folder.page)}")

@@ -9,7 +9,7 @@ from benchmarks.demo_model import DemoModel
 from benchmarks.quality_caches import CachedPipeline, CacheKind, CacheSettings
 from benchmarks.quality_regimes import HARD
 from benchmarks.quality_thresholds import first_block_cache, mag_cache, sea_cache, taylorseer
-from benchmarks.similarity import psnr
+from orchestrator.similarity import psnr
 from spectrum import Features, ForecastSettings, Method, PlanShape
 
 pytestmark = pytest.mark.usefixtures("one_thread")

@@ -7,7 +7,7 @@ import torch
 
 from benchmarks.demo_model import REQUEST, DemoModel
 from benchmarks.ring_pair import RingPair
-from benchmarks.similarity import psnr
+from orchestrator.similarity import psnr
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 

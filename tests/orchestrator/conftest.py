@@ -39,12 +39,22 @@ def make_request() -> Callable[..., Request]:
 
 
 @pytest.fixture
-def config(model_folder: Path, tmp_path: Path) -> LaunchConfig:
+def config(make_config: Callable[[Path], LaunchConfig], tmp_path: Path) -> LaunchConfig:
     """What `+job=demo cluster=none parallel=auto output=…` comes to; tests change it as they like."""
+    return make_config(tmp_path)
+
+
+@pytest.fixture(scope="session")
+def make_config(model_folder: Path) -> Callable[[Path], LaunchConfig]:
+    """`make_config(folder)`: a `config` whose output lies below the folder."""
+    return lambda folder: _config(model_folder, folder)
+
+
+def _config(model_folder: Path, folder: Path) -> LaunchConfig:
     config = LaunchConfig()
     config.job.name = "demo"
     config.prompt = REQUEST.prompt
-    config.output = str(tmp_path / "output")
+    config.output = str(folder / "output")
     model, video = config.model, config.video
     model.name, model.path, model.num_attention_heads, model.dtype = "tiny_wan", str(model_folder), 8, "float32"
     model.max_sequence_length, model.needs_gpu, model.max_pixels, model.max_frames = 24, False, 192 * 192, 33

@@ -205,3 +205,14 @@ def test_bfloat16_latents_stay_float32_and_follow_the_pipeline(model_folder, pip
     ).frames
     assert engine.finish(state).dtype == torch.float32
     assert torch.equal(engine.finish(state), expected)
+
+
+def test_rounded_noise_is_the_same_video_but_for_rounding(render, engine, encode, make_request):
+    """As a noise floor has to be: other than the plain one, and far nearer to it than another seed's."""
+    plain, rounded, other = (
+        make_request(forecast=ALL_FULL, **changes) for changes in ({}, {"rounded_noise": True}, {"seed": 4})
+    )
+    first = engine.start(rounded, encode(rounded)).tokens
+    assert torch.equal(first, engine.start(plain, encode(plain)).tokens.bfloat16().float())
+    apart = [float((render(one) - render(plain)).norm() / render(plain).norm()) for one in (rounded, other)]
+    assert 0 < apart[0] < 0.05 * apart[1]

@@ -9,9 +9,10 @@ import pytest
 
 from orchestrator import launch_record
 from orchestrator.artifacts import RunFolder
-from orchestrator.batch import name_entries
+from orchestrator.batch import BatchEntry, name_entries
 from orchestrator.launch_record import LaunchRecord, publish_entries
 from orchestrator.reports import Stage
+from orchestrator.role import Role
 from orchestrator.row_requests import Draft
 from orchestrator.sidecar import Provenance
 from orchestrator.view import GangProgress
@@ -69,6 +70,13 @@ def test_entries_are_written_in_their_order_with_what_people_know_them_by(run_fo
         "prompt": '🎈\n"x"',
     }
     assert [path.name for path in run_folder.launches.iterdir()] == ["2-of-3.jsonl"]
+
+
+def test_entry_that_is_none_of_the_batch_says_so(run_folder, make_request):
+    entries = [BatchEntry("a" * 16, make_request()), BatchEntry("b" * 16, make_request(), role=Role.REFERENCE)]
+    publish_entries(run_folder, "all", entries, PROVENANCE)
+    _, *lines = map(json.loads, run_folder.launch_entries("all").read_text().splitlines())
+    assert [line.get("role") for line in lines] == [None, "reference"]
 
 
 def test_nothing_is_written_before_it_is_opened_and_nothing_stays(run_folder, quick):

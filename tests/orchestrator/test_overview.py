@@ -59,3 +59,11 @@ def test_it_names_the_shard_and_the_kinds_of_videos(config, tmp_path):
     config.job.shard = "1/1000"
     shown = overview_of(plan_launch(config), width=1000)
     assert "videos (shard 1 of 1000), 0 of them done" in shown
+
+
+def test_it_says_what_is_rendered_for_comparison(config):
+    assert "quality" not in overview_of(plan_launch(config))
+    config.quality.reference = 3
+    shown = overview_of(plan_launch(config))
+    assert "1 videos, 0 of them done" in shown
+    assert "1 videos beside all rounds full: 1 more renders, 1 from rounded noise as well" in shown

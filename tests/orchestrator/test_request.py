@@ -27,6 +27,7 @@ OTHER = {
     "flow_shift": 5.0,
     "forecast": ForecastSettings(growth=3),
     "decode_tiling": True,
+    "rounded_noise": True,
 }
 CALIBRATION = Calibration(
     made_for=CalibratedFor(model="m", solver="s", num_steps=8, flow_shift=3.0, guidance_scale=5.0),

@@ -70,6 +70,33 @@ def test_programs_get_everything(run, capsys):
     assert (launch["shard"], launch["total"], launch["done"], launch["phase"]) == ("3-of-16", 4, 1, "rendering")
 
 
+def test_references_are_counted_apart(run, capsys):
+    with RunFolder(run).launch_entries("3-of-16").open("a") as file:
+        for video_id, role in ((IDS[7], "reference"), (IDS[8], "noise floor")):
+            line = {
+                "video_id": video_id,
+                "name": "of the first",
+                "priority": -1,
+                "seed": 3,
+                "prompt": "x",
+                "role": role,
+            }
+            file.write(json.dumps(line) + "\n")
+    finished, failed = (RunFolder(run).reference(video_id) for video_id in IDS[7:9])
+    publish_json(finished.sidecar, {})
+    finished.video.touch()
+    publish_json(failed.failure, {"error": "no room", "attempts": 3})
+    assert main([str(run)]) == 0
+    shown = capsys.readouterr().out
+    assert f"{run}: 4 videos: 1 done, 1 under way, 1 waiting, 1 failed" in shown
+    assert "for comparison, with all rounds full: 1/2 done" in shown
+    assert f"failed after 3 attempts  {IDS[8]}" in shown
+    assert main([str(run), "--json"]) == 0
+    said = json.loads(capsys.readouterr().out)
+    assert said["counts"]["total"] == said["launches"][0]["total"] == 4
+    assert [video["state"] for video in said["references"]] == ["done", "failed"]
+
+
 def test_folder_that_is_no_run_is_one_line_and_status_2(tmp_path, capsys):
     assert main([str(tmp_path / "none")]) == 2
     answer = capsys.readouterr()

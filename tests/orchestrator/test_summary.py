@@ -6,7 +6,7 @@ import pytest
 from rich.console import Console
 
 from orchestrator.artifacts import RunFolder, publish_json
-from orchestrator.summary import print_summary
+from orchestrator.summary import print_page, print_summary
 
 VIDEO_ID = "0123456789abcdef"
 RECORD = {"seconds": {"total": 12.34}, "num_full_rounds": 14, "plan": ["full"] * 50, "estimated_speedup": 2.456}
@@ -85,3 +85,10 @@ def test_of_very_many_videos_the_first_are_shown_and_the_others_counted(make_req
         run_folder.video(name).video.touch()
     shown = summary_of(requests, run_folder)
     assert shown.count("14 of 50") == 50 and "… and 10 more" in shown and "60 videos in" in shown
+
+
+def test_page_is_named_as_it_can_be_opened(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    console = Console(file=io.StringIO(), width=40)
+    print_page(console, RunFolder(tmp_path / "outputs" / "[demo]"))
+    assert console.file.getvalue() == "look at them: outputs/[demo]/index.html\n"
