@@ -34,7 +34,7 @@ class Checkpoint:
     history_steps: dict[str, tuple[int, ...]]
     """By branch, the steps of the snapshots, in the order of `snapshots`."""
     snapshots: dict[str, torch.Tensor]
-    """By branch, (K, *features) as they lie in the buffer; no entry for an empty history."""
+    """By branch, `(K, *features)` as they lie in the buffer; no entry for an empty history."""
     gram: torch.Tensor
     """Inner products of the snapshots, (K, K)."""
     full_steps: tuple[int, ...]

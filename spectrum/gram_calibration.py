@@ -81,7 +81,7 @@ def best_plan(
         gram_TT: (T, T), float64.
         num_full: full rounds, at least 2.
         forecaster: of two snapshots, or one.
-        step_weights: T weights; the solver's step sizes |Δσ|.
+        step_weights: T weights; the solver's step sizes `|Δσ|`.
         tail: at most so many forecasts after the last full round.
         max_gap: no gap is wider; None for any.
 

@@ -58,7 +58,7 @@ class History:
         return tuple(self._buffer[slot] for slot in self._slots)
 
     def stored(self) -> tuple[tuple[int, ...], torch.Tensor | None]:
-        """The snapshots as they lie in the buffer, (K, *features), and the step of each; for `restore`."""
+        """The snapshots as they lie in the buffer, `(K, *features)`, and the step of each; for `restore`."""
         by_slot = sorted(zip(self._slots, self._steps, strict=True))
         return tuple(step for _, step in by_slot), None if self._buffer is None else self._buffer[: len(self)]
 

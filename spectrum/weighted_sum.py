@@ -16,11 +16,11 @@ def weighted_sum(snapshots_KE: torch.Tensor, weights_K: Sequence[float]) -> torc
     the order of the snapshots: the sum of a slice is the slice of the sum, bit for bit.
 
     Args:
-        snapshots_KE: (K, *features), contiguous.
+        snapshots_KE: `(K, *features)`, contiguous.
         weights_K: one for each snapshot.
 
     Returns:
-        (*features).
+        `(*features)`.
     """
     if snapshots_KE.device.type == "cuda":
         weights = torch.tensor(list(weights_K), dtype=torch.float32, device=snapshots_KE.device)
