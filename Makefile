@@ -5,11 +5,11 @@ PYTHON ?= python3.11
 VENV := .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
-CODE := benchmarks orchestrator parallel spectrum tests tiny_wan conf
+CODE := benchmarks orchestrator parallel spectrum tests tiny_wan conf docs
 
 export HYDRA_FULL_ERROR ?= 0
 
-.PHONY: help install demo test format tiny-wan clean
+.PHONY: help install demo test docs format tiny-wan clean
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 12
@@ -31,6 +31,9 @@ test: $(INSTALLED) ## format, lint, strict types, all tests
 	$(BIN)/mypy
 	$(BIN)/pytest
 
+docs: $(INSTALLED) ## build the documentation into docs/_build/html; a warning is an error
+	$(BIN)/python -m sphinx --fail-on-warning --keep-going --quiet --builder html docs docs/_build/html
+
 format: $(INSTALLED) ## put the code into the house's form
 	$(BIN)/ruff format $(CODE)
 	$(BIN)/ruff check --fix $(CODE)
@@ -38,5 +41,5 @@ format: $(INSTALLED) ## put the code into the house's form
 tiny-wan: $(INSTALLED) ## train the demo model again, about two hours on two cores; goes on where it stopped
 	$(BIN)/python -m tiny_wan.build
 
-clean: ## remove .venv and caches, not the outputs
-	rm -rf $(VENV) .mypy_cache .pytest_cache .ruff_cache *.egg-info
+clean: ## remove .venv, built pages and caches, not the outputs
+	rm -rf $(VENV) docs/_build .mypy_cache .pytest_cache .ruff_cache *.egg-info
