@@ -1,0 +1,53 @@
+"""The pages build without a warning, hold every module, and load nothing from a network."""
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+PROJECT = Path(__file__).resolve().parents[1]
+PACKAGES = ("spectrum", "parallel", "orchestrator")
+
+
+@pytest.fixture(scope="module")
+def built(tmp_path_factory, command_environment) -> Path:
+    """The pages, as `make docs` builds them."""
+    output = tmp_path_factory.mktemp("docs")
+    done = subprocess.run(
+        [sys.executable, "-m", "sphinx", "--fail-on-warning", "--keep-going", "--quiet", "docs", str(output)],
+        cwd=PROJECT,
+        env=command_environment(PYTHONPATH=str(PROJECT), HF_HUB_OFFLINE="1"),
+        capture_output=True,
+        text=True,
+        timeout=600,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    return output
+
+
+@pytest.mark.parametrize("package", PACKAGES)
+def test_reference_holds_every_module(built, package):
+    page = (built / "api" / f"{package}.html").read_text(encoding="utf-8")
+    files = [file.relative_to(PROJECT) for file in (PROJECT / package).rglob("*.py")]
+    names = [".".join(file.with_suffix("").parts).removesuffix(".__init__") for file in files]
+    assert len(names) > 10
+    assert [name for name in names if f'id="module-{name}"' not in page and not name.endswith("__main__")] == []
+
+
+def test_settings_are_explained_in_the_reference(built):
+    page = (built / "api" / "orchestrator.html").read_text(encoding="utf-8")
+    assert 'id="orchestrator.config.ForecastConfig.error_budget"' in page
+    assert "Seconds between two checkpoints of a video" in page
+
+
+def test_pages_load_nothing_from_a_network(built):
+    pages = list(built.rglob("*.html"))
+    assert len(pages) > 10
+    for page in pages:
+        text = page.read_text(encoding="utf-8")
+        loaded = re.findall(r"<(?:script|img|iframe)[^>]* src=\"([^\"]+)\"|<link[^>]* href=\"([^\"]+)\"", text)
+        assert loaded
+        assert [one for pair in loaded for one in pair if re.match(r"(https?:)?//", one)] == [], page.name
