@@ -13,7 +13,7 @@ project_copyright = "Apache-2.0"
 release = importlib.metadata.version("spectrum-orchestrator")
 html_title = f"{project} {release}"
 
-extensions = ["myst_parser", "sphinx.ext.autodoc", "sphinx.ext.napoleon", "modules_directive"]
+extensions = ["myst_parser", "sphinx.ext.autodoc", "sphinx.ext.napoleon", "literal_blocks", "modules_directive"]
 root_doc = "index"
 exclude_patterns = ["_build", "_ext"]
 default_role = "literal"  # `name` in a docstring is a name

@@ -51,3 +51,12 @@ def test_pages_load_nothing_from_a_network(built):
         loaded = re.findall(r"<(?:script|img|iframe)[^>]* src=\"([^\"]+)\"|<link[^>]* href=\"([^\"]+)\"", text)
         assert loaded
         assert [one for pair in loaded for one in pair if re.match(r"(https?:)?//", one)] == [], page.name
+
+
+def test_code_and_equations_in_docstrings_keep_their_lines(built):
+    page = (built / "api" / "spectrum.html").read_text(encoding="utf-8")
+    blocks = [re.sub(r"<[^>]+>", "", block) for block in re.findall(r"<pre>(.*?)</pre>", page, flags=re.S)]
+    assert any(
+        re.search(r"^import spectrum$.*^spectrum.remove_spectrum", block, flags=re.S | re.M) for block in blocks
+    )
+    assert any("c = (ΦᵀΦ + λI)⁻¹ Φᵀ H" in block for block in blocks)
