@@ -50,9 +50,13 @@ def _one_of_each_plan(requests: Iterable[Request]) -> Iterable[Request]:
 
 
 def _rounds(request: Request) -> str:
-    plan = request.forecast.plan(request.num_steps)
+    forecast = request.forecast
+    plan = forecast.plan(request.num_steps)
+    if forecast.error_budget is not None:
+        budget = f"by an error budget of {forecast.error_budget:g} as each video goes"
+        return f"about {plan.num_full} full of {len(plan)} ({forecast.method.value}), chosen {budget}"
     full_steps = " ".join(map(str, plan.full_steps))
-    return f"{plan.num_full} full of {len(plan)} ({request.forecast.method.value}): {full_steps}"
+    return f"{plan.num_full} full of {len(plan)} ({forecast.method.value}): {full_steps}"
 
 
 def _kinds(descriptions: Iterable[str]) -> str:

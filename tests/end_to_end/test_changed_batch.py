@@ -14,7 +14,7 @@ def test_launch_renders_what_it_has_read_and_the_next_one_what_was_added(watch, 
     batch = tmp_path / "prompts.txt"
     batch.write_text(f"{FIRST}\n")
     command = [
-        *("+job=demo", f"model.path={model_folder}", "cluster=none", "parallel=auto", *SMALL),
+        *("+job=demo", "forecast=spectrum", f"model.path={model_folder}", "cluster=none", "parallel=auto", *SMALL),
         *(f"batch={batch}", f"output={tmp_path}/run"),
     ]
     watched = watch(*command)

@@ -11,7 +11,7 @@ pytestmark = pytest.mark.skipif(count_gpus() > 0, reason="the demo renders on th
 
 @pytest.fixture(scope="module")
 def arguments(model_folder) -> list[str]:
-    return ["+job=demo", f"model.path={model_folder}"]
+    return ["+job=demo", "forecast=spectrum", f"model.path={model_folder}"]
 
 
 def test_launch_in_one_process_ends_in_time_when_terminated(watch, arguments, tmp_path):

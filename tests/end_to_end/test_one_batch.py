@@ -71,7 +71,8 @@ def home(tmp_path_factory) -> Path:
 def arguments(tmp_path_factory, model_folder, run_folder) -> list[str]:
     batch = tmp_path_factory.mktemp("prompts") / "prompts.txt"
     batch.write_text("\n".join(PROMPTS))
-    return ["+job=demo", f"batch={batch}", f"model.path={model_folder}", f"output={run_folder}"]
+    steps_are_known = "forecast=spectrum"  # the demo's own error budget may choose others
+    return ["+job=demo", steps_are_known, f"batch={batch}", f"model.path={model_folder}", f"output={run_folder}"]
 
 
 @pytest.fixture(scope="module")

@@ -30,6 +30,12 @@ def test_it_names_batch_video_model_rounds_gangs_and_output(config, tmp_path):
         assert text in shown
 
 
+def test_rounds_that_an_error_budget_chooses_are_not_told_beforehand(config):
+    config.denoise.num_steps, config.forecast.error_budget = 50, 0.4
+    shown = overview_of(plan_launch(config))
+    assert "about 14 full of 50 (spectrum), chosen by an error budget of 0.4 as each video goes" in shown
+
+
 def test_it_counts_the_videos_that_are_done(config, tmp_path):
     (tmp_path / "prompts.txt").write_text("one\ntwo")
     config.prompt, config.batch = None, str(tmp_path / "prompts.txt")
