@@ -190,6 +190,15 @@ class ForecastSettings:
                 return reuse_weights(times, time)
 
     def _check_numbers(self) -> None:
+        """Also those of other methods and plans than the one chosen: a slip of the pen is no wish."""
+        for name in ("blend", "damping", "node_density"):
+            if not 0 <= getattr(self, name) <= 1:
+                raise ValueError(f"{name}={getattr(self, name)} must lie in [0, 1]")
+        for name in ("degree", "order"):
+            if getattr(self, name) < 0:
+                raise ValueError(f"{name}={getattr(self, name)} must be at least 0")
+        if not (isfinite(self.ridge) and self.ridge >= 0):
+            raise ValueError(f"ridge={self.ridge} must be a finite number of at least 0")
         if self.max_history is not None and self.max_history < 1:
             raise ValueError(f"max_history={self.max_history} must be at least 1")
         if self.max_gap < 1:

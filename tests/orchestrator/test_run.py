@@ -16,19 +16,19 @@ def losses(monkeypatch):
     """Rendering that ends as this list says, one after the other."""
     endings: list[object] = []
 
-    def render_once(plan, *_arguments, **_options):
+    def render_once(launch):
         ending = endings.pop(0)
         if isinstance(ending, Exception):
             raise ending
         if ending == "one done":
-            folder = plan.run_folder.video(next(iter(plan.entries)))
+            folder = launch.plan.run_folder.video(next(iter(launch.plan.entries)))
             folder.root.mkdir(parents=True)
             folder.video.touch()
             folder.sidecar.touch()
             raise RayLost("Ray's raylet (process 1) died")
         return Outcome()
 
-    monkeypatch.setattr(run, "_render_once", render_once)
+    monkeypatch.setattr(run._Launch, "_render_once", render_once)
     return endings
 
 

@@ -229,7 +229,7 @@ def test_real_run_is_followed_from_its_files(small_batch, monkeypatch):
     monkeypatch.setattr("orchestrator.launch_record.WRITE_SECONDS", 0.01)
     # The view that looks at the files has to be told after the one that writes them.
     monkeypatch.setattr("orchestrator.run.Views", lambda page, shown, record: Views(record, shown, page))
-    monkeypatch.setattr("orchestrator.run.make_view", lambda *_: Watching())
+    monkeypatch.setattr("orchestrator.run.make_view", lambda *_, **__: Watching())
     run_plan(plan, console=Console(file=io.StringIO()))
     assert seen[0] == [0, 1, 2, 0] and seen[-1] == [2, 1, 0, 0]
     run = read_run(plan.run_folder.root)

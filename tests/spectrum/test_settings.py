@@ -75,6 +75,12 @@ def test_a_method_given_by_its_name_means_the_same():
     assert ForecastSettings(method="none").plan(50) == ForecastSettings(method=Method.NONE).plan(50)
 
 
+@pytest.mark.parametrize("field", ["blend", "damping", "node_density", "degree", "order", "ridge"])
+def test_a_bad_setting_of_another_method_is_refused_too(field):
+    with pytest.raises(ValueError, match=f"{field}=-1"):
+        ForecastSettings(method=Method.REUSE, **{field: -1})
+
+
 def test_a_bad_setting_is_refused_when_settings_are_replaced():
     with pytest.raises(ValueError, match="blend=-1"):
         replace(ForecastSettings(), blend=-1)
