@@ -17,11 +17,14 @@ from PIL import Image, ImageDraw, ImageFont
 
 from benchmarks.arguments import parser, write_json
 from benchmarks.demo_model import REQUEST, DemoModel
+from benchmarks.quality_thresholds import ERROR_BUDGETS, budget_settings
 from benchmarks.quiet import silence_libraries
 from orchestrator.filmstrip import write_filmstrip
 from orchestrator.project import PROJECT
 from spectrum import ForecastSettings, Method
 
+DEMO_SETTINGS = budget_settings(ERROR_BUDGETS["plain"][14])
+"""Those of forecast=tiny_wan_adaptive."""
 PROMPTS = PROJECT / "jobs" / "demo_prompts.txt"
 NUM_PROMPTS = 3
 NUM_FRAMES = 3
@@ -64,19 +67,26 @@ def main() -> None:
     silence_libraries()
     model, rows, figures = DemoModel(), [], []
     for prompt in PROMPTS.read_text(encoding="utf-8").splitlines()[: 1 if given.quick else NUM_PROMPTS]:
-        request = replace(REQUEST, prompt=prompt, forecast=ForecastSettings())
+        request = replace(REQUEST, prompt=prompt, forecast=DEMO_SETTINGS)
         forecast = model.render(request)
         full = model.render(replace(request, forecast=ForecastSettings(method=Method.NONE)))
         rows.append((forecast.frames, full.frames, prompt))
-        figures.append({"prompt": prompt, "forecast_seconds": forecast.seconds, "full_seconds": full.seconds})
+        figures.append(
+            {
+                "prompt": prompt,
+                "num_full": forecast.num_full_rounds,
+                "forecast_seconds": forecast.seconds,
+                "full_seconds": full.seconds,
+            }
+        )
         print(
             f"{forecast.num_full_rounds:.0f} full rounds {forecast.seconds:5.1f} s, "
             f"{full.num_full_rounds:.0f} full rounds {full.seconds:5.1f} s of the processor  {prompt}"
         )
     if given.output is not None:
-        num_full = forecast.num_full_rounds
+        counts = ", ".join(f"{one['num_full']:.0f}" for one in figures)
         titles = (
-            f"{num_full:.0f} of {REQUEST.num_steps} rounds full, the others forecast",
+            f"{counts} of {REQUEST.num_steps} rounds full, the others forecast",
             f"all {REQUEST.num_steps} rounds full",
         )
         draw(rows, titles).save(given.output, optimize=True)
