@@ -3,7 +3,7 @@
 import logging
 import signal
 from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, nullcontext
 
 from rich.console import Console
 
@@ -12,6 +12,7 @@ from orchestrator.errors import GangFailed, RayLost
 from orchestrator.launch_plan import LaunchPlan
 from orchestrator.launch_record import LaunchRecord, publish_entries
 from orchestrator.lease import lease
+from orchestrator.orphans import orphans_ended
 from orchestrator.page.live import PageView, finish_page
 from orchestrator.pair import publish_pairs
 from orchestrator.policy import Stop
@@ -164,7 +165,12 @@ def _cluster(plan: LaunchPlan, view: View) -> Iterator[None]:
     )
     from orchestrator.ray_cluster import ray_cluster  # noqa: PLC0415
 
-    with no_process_left(), ray_cluster(plan.cluster, plan.layout, plan.decoders):
+    is_own = plan.cluster.kind is ClusterKind.LOCAL
+    with (
+        no_process_left(),
+        orphans_ended() if is_own else nullcontext(),
+        ray_cluster(plan.cluster, plan.layout, plan.decoders),
+    ):
         yield
 
 

@@ -2,6 +2,7 @@
 
 import gc
 import os
+import socket
 from dataclasses import dataclass
 from datetime import timedelta
 
@@ -27,11 +28,22 @@ class Rendezvous:
 def open_store(host: str) -> tuple[TCPStore, Rendezvous]:
     """Rank 0's store, on a port that the operating system picked while binding it, so that none can race for it.
 
-    The libuv server is not used: it looks up the reverse name of each client, which stalls for 20 s where no name
-    server answers.
+    It listens on `host` alone, where the store's own socket would listen on every interface. The libuv server is not
+    used: it looks up the reverse name of each client, which stalls for 20 s where no name server answers.
     """
-    store = TCPStore(host, 0, is_master=True, wait_for_workers=False, timeout=JOIN_TIMEOUT, use_libuv=False)
-    return store, Rendezvous(host=host, port=store.port)
+    family, *_ = socket.getaddrinfo(host, None, type=socket.SOCK_STREAM)[0]
+    listener = socket.create_server((host, 0), family=family)
+    port = listener.getsockname()[1]
+    store = TCPStore(
+        host,
+        port,
+        is_master=True,
+        wait_for_workers=False,
+        timeout=JOIN_TIMEOUT,
+        use_libuv=False,
+        master_listen_fd=listener.detach(),  # the store closes it
+    )
+    return store, Rendezvous(host=host, port=port)
 
 
 def reach_store(rendezvous: Rendezvous) -> TCPStore:

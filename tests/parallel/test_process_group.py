@@ -3,6 +3,7 @@
 import socket
 from datetime import timedelta
 
+import psutil
 import pytest
 import torch
 
@@ -26,6 +27,12 @@ def test_what_one_rank_puts_into_the_store_another_reads():
     store.set("key", "from rank 0")
     other = reach_store(rendezvous)
     assert other.get("key") == b"from rank 0"
+
+
+def test_store_listens_on_its_host_alone():
+    _, rendezvous = open_store("127.0.0.1")
+    own = [one.laddr for one in psutil.Process().net_connections("tcp") if one.status == psutil.CONN_LISTEN]
+    assert [address.ip for address in own if address.port == rendezvous.port] == ["127.0.0.1"]
 
 
 def test_stores_of_several_gangs_have_ports_of_their_own():
