@@ -116,6 +116,7 @@ class ForecastSettings:
         object.__setattr__(self, "full_steps", tuple(self.full_steps))
         object.__setattr__(self, "calibration", calibration_of(self.calibration))
         self._check_numbers()
+        self._check_list()
         self._check_calibration()
         if self.calibration is None and self.plan_shape is not PlanShape.LIST:
             self.plan(max(self.num_full, 1))
@@ -211,9 +212,19 @@ class ForecastSettings:
             raise ValueError(f"axis_shift={self.axis_shift} must be a finite number above 0")
         if self.num_full < 1:
             raise ValueError(f"num_full={self.num_full} must be at least 1")
-        if self.plan_shape is PlanShape.LIST and 0 not in self.full_steps:
+
+    def _check_list(self) -> None:
+        if self.plan_shape is not PlanShape.LIST:
+            return
+        if 0 not in self.full_steps:
             raise ValueError(
                 f"full_steps={list(self.full_steps)} must hold step 0: there is nothing to forecast from"
+            )
+
+        if self.error_budget is not None:
+            raise ValueError(
+                f"plan_shape=list has its own full rounds, error_budget={self.error_budget} chooses others: "
+                "set error_budget to null, or take another plan_shape"
             )
 
     def _check_calibration(self) -> None:

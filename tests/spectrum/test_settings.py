@@ -75,6 +75,11 @@ def test_a_method_given_by_its_name_means_the_same():
     assert ForecastSettings(method="none").plan(50) == ForecastSettings(method=Method.NONE).plan(50)
 
 
+def test_a_list_of_full_rounds_and_an_error_budget_refuse_each_other():
+    with pytest.raises(ValueError, match=r"plan_shape=list .* error_budget=0.4 .* set error_budget to null"):
+        ForecastSettings(plan_shape="list", full_steps=(0, 3), error_budget=0.4)
+
+
 @pytest.mark.parametrize("field", ["blend", "damping", "node_density", "degree", "order", "ridge"])
 def test_a_bad_setting_of_another_method_is_refused_too(field):
     with pytest.raises(ValueError, match=f"{field}=-1"):
