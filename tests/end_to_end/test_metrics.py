@@ -40,7 +40,8 @@ def scraped(watch, tmp_path_factory):
     prompts = folder / "prompts.txt"
     prompts.write_text("\n".join(f"a large red circle moving left, take {number}" for number in range(NUM_VIDEOS)))
     launch = watch(
-        *("+job=demo", "parallel=auto", "parallel.ranks=1", "cluster.metrics=true", f"denoise.num_steps={NUM_STEPS}"),
+        *("+job=demo", "forecast=spectrum", "parallel=auto", "parallel.ranks=1", "cluster.metrics=true"),
+        f"denoise.num_steps={NUM_STEPS}",
         *("video.height=64", "video.width=64", "video.num_frames=5", f"batch={prompts}", f"output={folder / 'run'}"),
         RAY_metrics_report_interval_ms="1000",
     )

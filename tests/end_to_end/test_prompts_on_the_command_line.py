@@ -55,7 +55,7 @@ def answers(launch_many, model_folder, odd_files) -> dict[str, dict]:
         "two prompts": ["prompt=a", "prompt=b,c"],
         "prompt taken back": ["prompt=a", "prompt=null"],
     }
-    common = ["+job=demo", f"model.path={model_folder}", "dry_run=true"]
+    common = ["+job=demo", "forecast=spectrum", f"model.path={model_folder}", "dry_run=true"]
     lines = [[*common, *arguments] for arguments in command_lines.values()]
     answers = dict(zip(command_lines, launch_many(lines), strict=True))
     for answer in answers.values():
@@ -73,7 +73,14 @@ def test_prompt_arrives_as_it_was_typed(answers, model_folder, name):
 def test_prompt_arrives_in_a_process_of_its_own_and_a_dry_run_writes_nothing(launch, model_folder, tmp_path):
     """Where the operating system hands the argument over."""
     prompt = "".join(PROMPTS.values())
-    done = launch("+job=demo", f"prompt={prompt}", f"model.path={model_folder}", "dry_run=true", cwd=tmp_path)
+    done = launch(
+        "+job=demo",
+        "forecast=spectrum",
+        f"prompt={prompt}",
+        f"model.path={model_folder}",
+        "dry_run=true",
+        cwd=tmp_path,
+    )
     assert done.returncode == 0, done.stderr
     assert shown_output(done.stderr) == f"{tmp_path}/outputs/{run_folder_of(prompt, model_folder)}"
     assert list(tmp_path.iterdir()) == []

@@ -69,7 +69,7 @@ def test_any_prompt(prompt, negative, seed):
         ["forecast=none"],
         ["forecast=taylor", "forecast.order=2"],
         ["forecast=spectrum_fast", "forecast.half_life=3.5", "forecast.penalise_constant=false"],
-        ["forecast.plan_shape=list", "forecast.full_steps=[0,1,2,20,40]"],
+        ["forecast=spectrum", "forecast.plan_shape=list", "forecast.full_steps=[0,1,2,20,40]"],
         ["forecast.error_budget=0.1", "forecast.axis=sigma", "decode.tiling=true", "forecast.max_history=5"],
     ],
 )
