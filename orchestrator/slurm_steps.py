@@ -23,8 +23,11 @@ ABORT_SECONDS = 3
 """For srun to end a step by force."""
 _FIRST_PORT, _PORTS_OF_A_JOB, _JOBS = 20_000, 10, 1200
 """Below the ports that systems hand out by themselves, above those of Ray's own workers (10002 to 19999)."""
-_FOREIGN = ("RAY_ADDRESS", "RAY_TMPDIR", "RANK", "LOCAL_RANK", "WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT")
-"""Variables of somebody else's cluster that the submitting shell may have had."""
+_FOREIGN = (
+    *("RAY_ADDRESS", "RAY_TMPDIR", "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER"),
+    *("RANK", "LOCAL_RANK", "WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT"),
+)
+"""Variables of somebody else's cluster, or of one of a single machine, that the submitting shell may have had."""
 _RAY_ENVIRONMENT = {
     "RAY_USAGE_STATS_ENABLED": "0",
     # A node that was lost is noticed in about five seconds, not in twenty.

@@ -58,12 +58,9 @@ SlurmdTimeout={lost_after}
 MessageTimeout=30
 SlurmdParameters=config_overrides
 MaxArraySize=1001
-GresTypes=gpu
 {nodes}
-NodeName=hopper1 NodeAddr=127.0.0.1 CPUs=64 RealMemory=500000 Gres=gpu:h100:8 State=DOWN Reason="no such machine"
-PartitionName=main Nodes={names} Default=YES MaxTime=1-0 DefaultTime=10 State=UP PriorityTier=1 PreemptMode=REQUEUE
-PartitionName=urgent Nodes={names} MaxTime=1-0 DefaultTime=10 State=UP PriorityTier=10 PreemptMode=OFF
-PartitionName=hopper Nodes=hopper1 MaxTime=1-0 DefaultTime=10 State=UP
+PartitionName=main Nodes=ALL Default=YES MaxTime=1-0 DefaultTime=10 State=UP PriorityTier=1 PreemptMode=REQUEUE
+PartitionName=urgent Nodes=ALL MaxTime=1-0 DefaultTime=10 State=UP PriorityTier=10 PreemptMode=OFF
 """
 
 _NODE = """
@@ -244,7 +241,6 @@ class SlurmCluster:
             memory_per_cpu=self.memory_mb // self.cpus,
             lost_after=self.lost_after,
             nodes="\n".join(lines),
-            names=",".join(self.nodes),
         )
 
     def _address(self, node: str | None = None) -> str:

@@ -13,7 +13,7 @@ CPU = ["+job=demo", "slurm.gpus_per_node=0", "parallel=auto", "slurm.shared_fold
 
 # By name: what is typed after +job=demo, and what the one line must name.
 REFUSED: dict[str, tuple[list[str], list[str]]] = {
-    "partition": (["slurm.partition=gpu"], ["slurm.partition=gpu", "hopper, main, urgent"]),
+    "partition": (["slurm.partition=gpu"], ["slurm.partition=gpu", "main, urgent"]),
     "GPUs": (
         ["slurm.gpus_per_node=8", "cluster.device=cuda"],
         ["slurm.gpus_per_node=8", "the most on one of its nodes is 0"],
@@ -23,13 +23,6 @@ REFUSED: dict[str, tuple[list[str], list[str]]] = {
     "cores": (["slurm.cpus_per_node=64"], ["64 CPU cores", "the most on one is 4"]),
     "time that cannot be read": (["slurm.time=soon"], ["slurm.time=soon", "8h"]),
     "time of the partition": (["slurm.time=3d"], ["slurm.time=3d", "1-00:00:00"]),
-    "time below one video's": (
-        [
-            *("+job=wan_t2v", "video=720p", "slurm.partition=hopper", "slurm.gpus_per_node=1"),
-            *("slurm.cpus_per_node=8", "slurm.time=10m"),
-        ],
-        ["slurm.time=10m", "one video takes at least", "1 h100"],
-    ),
     "time below the signal's": (["slurm.time=2m"], ["slurm.time=2m", "slurm.signal_seconds=300"]),
     "room": (["parallel.ranks=2", "slurm.cpus_per_node=1"], ["slurm.cpus_per_node=1", "room for 0 gangs of 2 ranks"]),
     "folder": (["slurm.shared_folder=error", "output=/proc/run"], ["output=/proc/run"]),
