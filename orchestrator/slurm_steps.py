@@ -23,11 +23,10 @@ ABORT_SECONDS = 3
 """For srun to end a step by force."""
 _FIRST_PORT, _PORTS_OF_A_JOB, _JOBS = 20_000, 10, 1200
 """Below the ports that systems hand out by themselves, above those of Ray's own workers (10002 to 19999)."""
-_FOREIGN = (
-    *("RAY_ADDRESS", "RAY_TMPDIR", "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER"),
-    *("RANK", "LOCAL_RANK", "WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT"),
-)
-"""Variables of somebody else's cluster, or of one of a single machine, that the submitting shell may have had."""
+_FOREIGN = ("RAY_ADDRESS", "RAY_TMPDIR", "RANK", "LOCAL_RANK", "WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT")
+"""Variables of somebody else's cluster that the submitting shell may have had."""
+SEVERAL_MACHINES = "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER"
+"""Ray's own name. A shell, or a launch that had a Ray of its own, may have it as 0: that is for one machine."""
 _RAY_ENVIRONMENT = {
     "RAY_USAGE_STATS_ENABLED": "0",
     # A node that was lost is noticed in about five seconds, not in twenty.
@@ -261,7 +260,8 @@ class RaySteps:
 def ray_environment(token: str, environment: Mapping[str, str]) -> dict[str, str]:
     """What Ray and the driver are started with. The token is in no command line; else what the user has set wins."""
     kept = {name: value for name, value in environment.items() if name not in _FOREIGN}
-    return {**_RAY_ENVIRONMENT, **kept, "RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": token, "PYTHONUNBUFFERED": "1"}
+    own = {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": token, SEVERAL_MACHINES: "1", "PYTHONUNBUFFERED": "1"}
+    return {**_RAY_ENVIRONMENT, **kept, **own}
 
 
 def _listen(step: _Step, path: Path, command: str) -> None:
