@@ -111,7 +111,8 @@ def test_dry_run_needs_no_slurm(answers_without_slurm):
 
 def test_what_sbatch_refuses_is_passed_on(answers):
     assert answers["by sbatch"].status == 1
-    [line] = answers["by sbatch"].stderr.splitlines()
+    gangs, line = answers["by sbatch"].stderr.splitlines()
+    assert gangs.startswith("gangs"), "what would have run"
     assert line.startswith("error: sbatch: ") and "feature" in line.lower()
 
 
