@@ -113,7 +113,7 @@ def read_run(root: Path, *, now: datetime | None = None) -> RunStatus:
     """
     run_folder = RunFolder(root)
     shards, present = run_folder.launched_shards(), run_folder.video_ids()
-    if not shards and not any(run_folder.video(video_id).is_done for video_id in present):
+    if not run_folder.launches.is_dir() and not any(run_folder.video(video_id).is_done for video_id in present):
         raise BadInput(_no_run(root))
     videos: dict[str, VideoStatus] = {}
     references: dict[str, VideoStatus] = {}

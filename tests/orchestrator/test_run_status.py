@@ -167,6 +167,13 @@ def test_damaged_launch_file_is_named(run_folder, text):
         read_run(run_folder.root)
 
 
+def test_launch_that_has_written_nothing_yet_is_a_run_without_videos(run_folder):
+    """A launch makes its folder before its first file: who looks in between sees a run that begins."""
+    run_folder.launches.mkdir(parents=True)
+    run = read_run(run_folder.root)
+    assert (run.launches, run.videos) == ([], {})
+
+
 def test_folder_that_is_no_run_is_refused_with_the_runs_below_it(tmp_path):
     with pytest.raises(BadInput, match="is no folder"):
         read_run(tmp_path / "nowhere")
