@@ -66,6 +66,11 @@ class VideoFolder:
         """Whether every file is there, whole."""
         return self.sidecar.is_file() and self.video.is_file()
 
+    @property
+    def is_begun(self) -> bool:
+        """Whether something is kept of it to go on from."""
+        return self.latents.is_file() or self.checkpoints.is_dir()
+
     def clear(self) -> None:
         """Remove what a killed launch may have left: half-written files, and the latents of a video that is done."""
         for temporary in self.root.glob(f"{_TEMPORARY}*"):

@@ -32,6 +32,9 @@ class _Level:
     def add(self, order: int, one: Waiting) -> None:
         self._by_shape[one.shape].append((order, one.video_id))
 
+    def add_first(self, order: int, one: Waiting) -> None:
+        self._by_shape[one.shape].appendleft((order, one.video_id))
+
     def take(self, preferred: Hashable | None) -> tuple[str, Hashable]:
         oldest = min(self._by_shape, key=lambda shape: self._by_shape[shape][0])
         shape = oldest
@@ -54,7 +57,7 @@ class VideoQueue:
         self._priorities: list[int] = []
         self._sizes: dict[int, int] = defaultdict(int)
         self._length = 0
-        self._order = 0
+        self._num_added = 0
         for one in waiting:
             self.add(one)
 
@@ -63,13 +66,21 @@ class VideoQueue:
 
     def add(self, one: Waiting) -> None:
         """Put a video behind the others of its priority."""
+        self._count(one).add(self._num_added, one)
+
+    def add_first(self, one: Waiting) -> None:
+        """Put a video before the others of its priority."""
+        self._count(one).add_first(-self._num_added, one)
+
+    def _count(self, one: Waiting) -> _Level:
+        """The videos of its priority, of which there is one more now."""
         if one.priority not in self._levels:
             self._levels[one.priority] = _Level()
             heappush(self._priorities, -one.priority)
-        self._levels[one.priority].add(self._order, one)
         self._sizes[one.priority] += 1
-        self._order += 1
+        self._num_added += 1
         self._length += 1
+        return self._levels[one.priority]
 
     def take(self, preferred: Hashable | None = None) -> tuple[str, Hashable]:
         """The next video and its shape: of the highest priority, and `preferred` where the oldest can wait.

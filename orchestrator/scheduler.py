@@ -123,8 +123,9 @@ class Scheduler:
         return self._outcome
 
     def _fill(self) -> None:
-        """Queue what is neither done nor set aside."""
+        """Queue what is neither done nor set aside: first what an earlier launch has begun."""
         done = 0
+        untouched = []
         for video_id in self._requests:
             folder = self._run_folder.video(video_id)
             if folder.is_done:
@@ -135,6 +136,11 @@ class Scheduler:
             if folder.failure.is_file():
                 self._outcome.failed[video_id] = "set aside by an earlier launch; retry.failed=true tries it again"
                 continue
+            if folder.is_begun:
+                self._enqueue(video_id)
+            else:
+                untouched.append(video_id)
+        for video_id in untouched:
             self._enqueue(video_id)
         self._texts = deque(
             dict.fromkeys(
@@ -165,7 +171,7 @@ class Scheduler:
     def _begin_what_can(self) -> None:
         """Give every idle gang the next video."""
         while self._later and self._later[0][0] <= self._clock():
-            self._enqueue(heappop(self._later)[1])
+            self._enqueue(heappop(self._later)[1], first=True)
         if self._is_stopping():
             return
         while self._idle_decoders and self._to_decode:
@@ -271,7 +277,7 @@ class Scheduler:
                 self._to_decode.append(video_id)
                 self._view.gang_idle(gang)
             case Ending.UNREADABLE:
-                self._enqueue(video_id)
+                self._enqueue(video_id, first=True)
             case Ending.PAUSED:
                 pass
 
@@ -323,14 +329,20 @@ class Scheduler:
         """Until the next video may be tried again."""
         return min(max(self._later[0][0] - self._clock(), 0.0), TICK_SECONDS)
 
-    def _enqueue(self, video_id: str) -> None:
+    def _enqueue(self, video_id: str, *, first: bool = False) -> None:
+        """`first` is for what was begun and lost: little of it is left to do, and it holds room on the disk."""
         if self._decoders and self._run_folder.video(video_id).latents.is_file():
             self._to_decode.append(video_id)
             return
-        request = self._requests[video_id]
-        self._queue.add(
-            Waiting(video_id=video_id, priority=self._priorities.get(video_id, 0), shape=shape_of(request))
+        waiting = Waiting(
+            video_id=video_id,
+            priority=self._priorities.get(video_id, 0),
+            shape=shape_of(self._requests[video_id]),
         )
+        if first:
+            self._queue.add_first(waiting)
+        else:
+            self._queue.add(waiting)
 
 
 def shape_of(request: Request) -> Hashable:
@@ -353,7 +365,7 @@ def run_batch(
 
     Args:
         pool: gangs; their model need not be loaded yet.
-        requests: by video id; begun by priority, then in this order.
+        requests: by video id; begun by priority, then in this order, but first what an earlier launch has begun.
         run_folder: where finished videos are published. A video whose sidecar is there is done, and not touched.
         provenance: written to every sidecar.
         view: told of all that happens.

@@ -51,6 +51,27 @@ def test_put_back_video_goes_behind_the_others_of_its_priority():
     assert [queue.take()[0] for _ in range(3)] == ["1", "0", "2"]
 
 
+def test_video_put_first_is_taken_before_the_others_of_its_priority():
+    queue = fill([(1, "a"), (0, "a"), (0, "b")])
+    for name, shape in (("c", "b"), ("d", "a")):
+        queue.add_first(Waiting(video_id=name, priority=0, shape=shape))
+    assert [queue.take()[0] for _ in range(5)] == ["0", "d", "c", "1", "2"]
+
+
+@given(drawn=st.lists(st.tuples(st.integers(-2, 2), st.sampled_from("abc"), st.booleans()), max_size=40))
+def test_order_is_that_of_one_list_for_each_priority_with_some_put_before_it(drawn):
+    queue, expected = VideoQueue(), {priority: [] for priority in range(2, -3, -1)}
+    for index, (priority, shape, is_first) in enumerate(drawn):
+        one = Waiting(video_id=str(index), priority=priority, shape=shape)
+        if is_first:
+            queue.add_first(one)
+            expected[priority].insert(0, str(index))
+        else:
+            queue.add(one)
+            expected[priority].append(str(index))
+    assert [queue.take()[0] for _ in drawn] == sum(expected.values(), [])
+
+
 def test_empty_queue_has_nothing_to_give():
     with pytest.raises(IndexError, match="no video"):
         VideoQueue().take()

@@ -62,6 +62,26 @@ def test_videos_are_begun_by_priority_and_then_in_the_order_of_the_batch(tmp_pat
     assert begun_by(pool) == [names[3], names[0], names[2], names[4], names[1]]
 
 
+@pytest.mark.parametrize("kept", ["latents.safetensors", ".checkpoints/3/damaged"])
+def test_what_an_earlier_launch_began_comes_first(tmp_path, make_batch, kept):
+    run_folder, batch, diary = RunFolder(tmp_path), make_batch(4), Diary()
+    names = list(batch)
+    path = run_folder.video(names[2]).root / kept
+    path.parent.mkdir(parents=True)
+    path.touch()
+    render(BookkeepingPool(1), batch, run_folder, diary, priorities={names[3]: 1})
+    assert diary.done == [names[3], names[2], names[0], names[1]]
+
+
+def test_video_of_a_lost_gang_is_the_next_that_any_gang_takes_up(tmp_path, make_batch):
+    batch, diary = make_batch(6), Diary()
+    pool = BookkeepingPool(2, failures={6: "rank 1 died"})
+    render(pool, batch, RunFolder(tmp_path), diary, backoff_seconds=0.0)
+    [lost] = pool.lost
+    victim = next(progress.video_id for gang, progress in diary.at if gang == lost)
+    assert victim in diary.done[:2]
+
+
 @pytest.mark.parametrize("left_behind", [[], ["video.mp4"], ["video.mp4", "preview.png"], ["video.json"]], ids=str)
 def test_video_without_its_sidecar_is_rendered_again(tmp_path, make_batch, left_behind):
     run_folder, batch, pool = RunFolder(tmp_path), make_batch(1), BookkeepingPool(1)
