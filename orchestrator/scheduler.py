@@ -130,6 +130,7 @@ class Scheduler:
             folder = self._run_folder.video(video_id)
             if folder.is_done:
                 done += 1
+                folder.latents.unlink(missing_ok=True)  # of a worker that died between its record and its tidying
                 continue
             if self._policy.retry_failed:
                 forget_failures(folder)
@@ -290,6 +291,7 @@ class Scheduler:
             task is not None and self._run_folder.video(task.video_id).is_done
         ):  # lost between its record and the reply
             task.script.close()
+            self._run_folder.video(task.video_id).clear()
             self._end(loss.gang, task.video_id, Ending.DONE)
             task, was_idle = None, True
         doing = "idle" if task is None else f"at {task.command.method}, {task.progress.describe()}"

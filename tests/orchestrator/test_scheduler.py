@@ -138,6 +138,14 @@ def test_video_whose_latents_are_on_the_disk_is_not_denoised_again(tmp_path, mak
     assert methods(pool) == ["prepare", "take_latents", "decode", "publish"]
 
 
+def test_latents_of_a_finished_video_that_a_dead_worker_left_are_removed(tmp_path, make_batch):
+    run_folder, batch = RunFolder(tmp_path), make_batch(1)
+    [name] = batch
+    finish(run_folder.video(name), "video.mp4", "video.json", "latents.safetensors")
+    render(BookkeepingPool(1), batch, run_folder)
+    assert run_folder.video(name).is_done and not run_folder.video(name).latents.exists()
+
+
 def test_checkpoints_are_written_as_often_as_asked_for(tmp_path, make_batch):
     pool = BookkeepingPool(1)
     render(pool, make_batch(1, num_steps=50), RunFolder(tmp_path), checkpoint_every=3.0)

@@ -65,6 +65,7 @@ def test_video_whose_gang_was_lost_after_publishing_it_is_not_rendered_again(tmp
     assert len(diary.lost) == 1
     assert sorted(diary.done) == sorted(batch)
     assert begun_by(pool) == begun_by(calm)
+    assert not list(run_folder.root.rglob("latents.safetensors"))
 
 
 def test_video_that_fails_again_and_again_is_set_aside_and_the_batch_goes_on(tmp_path, make_batch):
