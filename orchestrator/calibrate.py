@@ -45,11 +45,11 @@ def main() -> None:
     """Compose the configuration from the command line, and calibrate."""
     sys.argv[1:] = protect(sys.argv[1:])
     register()
-    ConfigStore.instance().store(name="launch_schema", node=CalibrateConfig)
+    ConfigStore.instance().store(name="calibrate_schema", node=CalibrateConfig)
     _compose()
 
 
-@hydra.main(version_base=None, config_path="pkg://conf", config_name="launch")
+@hydra.main(version_base=None, config_path="pkg://conf", config_name="calibrate")
 def _compose(composed: DictConfig) -> None:
     run_command(lambda console: _calibrate(composed, console))
 
@@ -110,7 +110,9 @@ def _check(config: CalibrateConfig) -> Path:
     Raises:
         BadInput: a field is missing or out of range.
     """
-    if config.name is None or not config.name.replace("_", "").replace("-", "").isalnum():
+    if config.name is None:
+        raise BadInput("name is missing: name=mine writes conf/forecast/mine.yaml, for forecast=mine")
+    if not config.name.replace("_", "").replace("-", "").isalnum():
         raise BadInput(f"name={config.name} must be letters, digits, '_' and '-': it names a file of conf/forecast/")
     steps = config.denoise.num_steps
     if not 2 <= config.num_full < steps:

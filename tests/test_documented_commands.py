@@ -4,7 +4,6 @@ import ast
 import json
 import os
 import re
-import shutil
 import subprocess
 import sys
 from dataclasses import fields, is_dataclass
@@ -27,6 +26,7 @@ from documented import (
     commands,
     inline_commands,
 )
+from model_folders import HEADS, make_wan_folder
 
 from orchestrator.config import LaunchConfig, ModelConfig
 from orchestrator.estimate_config import EstimateConfig
@@ -54,7 +54,6 @@ OF_A_RUN = ("orchestrator.status", "orchestrator.page")
 GROUPS = {one.name: one.type for one in fields(EstimateConfig) if is_dataclass(one.type)}
 NO_ANSWER = "could not be joined: nobody answers there"
 """What is said of a Ray cluster that is not there, once all else has been checked."""
-HEADS = {"1.3b": 12, "14b": 40}
 
 
 def identity(one: Shown | Block) -> str:
@@ -66,12 +65,8 @@ def place(tmp_path_factory) -> Path:
     """A folder with what the commands name: prompts, and folders of models without weights."""
     folder = tmp_path_factory.mktemp("documented")
     (folder / "prompts.txt").write_text("".join(f"a small boat, view {index}\n" for index in range(16)))
-    for size, heads in HEADS.items():
-        shutil.copytree(PROJECT / "tiny_wan" / "weights", folder / size)
-        for weights in (folder / size).rglob("*.safetensors"):
-            weights.write_bytes((2).to_bytes(8, "little") + b"{}")
-        config = folder / size / "transformer" / "config.json"
-        config.write_text(json.dumps(json.loads(config.read_text()) | {"num_attention_heads": heads}))
+    for size in HEADS:
+        make_wan_folder(folder, size)
     return folder
 
 

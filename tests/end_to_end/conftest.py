@@ -16,6 +16,7 @@ import psutil
 import pytest
 
 from orchestrator.artifacts import sha256_of
+from orchestrator.project import PROJECT
 
 RAY_SESSION = re.compile(rb"session_\d{4}-\d\d-\d\d_[\d-]+_[\d_]+")
 START_TIMEOUT = 120
@@ -28,7 +29,7 @@ def launch_many(tmp_path_factory, command_environment) -> Callable[[Sequence[Seq
 
     def run(command_lines: Sequence[Sequence[str]]) -> list[dict]:
         done = subprocess.run(
-            [sys.executable, Path(__file__).with_name("launch_many.py")],
+            [sys.executable, PROJECT / "tests" / "helpers" / "launch_many.py"],
             input=json.dumps([list(arguments) for arguments in command_lines]),
             cwd=tmp_path_factory.mktemp("cwd"),
             env=command_environment(HF_HUB_OFFLINE="1"),

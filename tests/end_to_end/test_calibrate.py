@@ -53,6 +53,29 @@ def calibrated(calibrate):
     return done, file
 
 
+def test_help_is_that_of_a_calibration(command_environment, tmp_path):
+    done = subprocess.run(
+        [sys.executable, "-m", "orchestrator.calibrate", "--help"],
+        env=command_environment(),
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+    assert done.returncode == 0 and done.stderr == ""
+    for part in ("python -m orchestrator.calibrate +job=JOB name=NAME", "fit_videos=8", "trial_videos: 6"):
+        assert part in done.stdout
+
+
+def test_calibration_composes_what_launch_composes():
+    own, launch = (
+        yaml.safe_load((PROJECT / "conf" / f"{name}.yaml").read_text()) for name in ("calibrate", "launch")
+    )
+    assert own["defaults"] == ["calibrate_schema", *launch["defaults"][1:]]
+    assert {**own["hydra"], "help": None} == {**launch["hydra"], "help": None}
+
+
 @pytest.fixture
 def use(calibrated, command_environment, model_folder, tmp_path):
     """Launch with the calibration."""

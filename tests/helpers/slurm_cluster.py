@@ -59,8 +59,9 @@ MessageTimeout=30
 SlurmdParameters=config_overrides
 MaxArraySize=1001
 {nodes}
-PartitionName=main Nodes=ALL Default=YES MaxTime=1-0 DefaultTime=10 State=UP PriorityTier=1 PreemptMode=REQUEUE
-PartitionName=urgent Nodes=ALL MaxTime=1-0 DefaultTime=10 State=UP PriorityTier=10 PreemptMode=OFF
+{more}
+PartitionName=main Nodes={names} Default=YES MaxTime=1-0 DefaultTime=10 State=UP PriorityTier=1 PreemptMode=REQUEUE
+PartitionName=urgent Nodes={names} MaxTime=1-0 DefaultTime=10 State=UP PriorityTier=10 PreemptMode=OFF
 """
 
 _NODE = """
@@ -88,6 +89,8 @@ class SlurmCluster:
     cpus: int = 4
     memory_mb: int = 4000
     namespaces: bool = False
+    more: str = ""
+    """Lines of slurm.conf: such nodes and partitions as need not run."""
     lost_after: int = 10
     """Seconds of silence after which SLURM gives a node up."""
     folder: Path = field(init=False)
@@ -241,6 +244,8 @@ class SlurmCluster:
             memory_per_cpu=self.memory_mb // self.cpus,
             lost_after=self.lost_after,
             nodes="\n".join(lines),
+            names=",".join(self.nodes),
+            more=self.more,
         )
 
     def _address(self, node: str | None = None) -> str:

@@ -15,9 +15,15 @@ from slurm_cluster import INSTALL, SlurmCluster, missing_programs
 
 from orchestrator.artifacts import sha256_of
 from orchestrator.devices import count_gpus
+from orchestrator.project import PROJECT
 from orchestrator.slurm_folder import SlurmFolder
 
 ENDED = ("COMPLETED", "FAILED", "CANCELLED", "TIMEOUT", "NODE_FAIL", "PREEMPTED", "BOOT_FAIL")
+HOPPER = """\
+GresTypes=gpu
+NodeName=hopper1 NodeAddr=127.0.0.1 Port=1 CPUs=64 RealMemory=500000 Gres=gpu:h100:8 State=DOWN Reason=absent
+PartitionName=hopper Nodes=hopper1 MaxTime=1-0 State=UP
+"""
 TINY = ["video.height=32", "video.width=32", "video.num_frames=5", "denoise.num_steps=8"]
 SLOW_STEPS = "denoise.num_steps=400"
 PROMPTS = [
@@ -43,6 +49,12 @@ def pytest_collection_modifyitems(items: Sequence[pytest.Item]) -> None:
 def slurm() -> Iterator[SlurmCluster]:
     """Four nodes on this machine's own addresses."""
     yield from _running(SlurmCluster())
+
+
+@pytest.fixture(scope="module")
+def slurm_with_gpus() -> Iterator[SlurmCluster]:
+    """One node that runs, and a partition `hopper` of one that does not: it is known to have eight H100s."""
+    yield from _running(SlurmCluster(num_nodes=1, more=HOPPER))
 
 
 @pytest.fixture(scope="session")
@@ -128,14 +140,22 @@ class Answer:
 
 @pytest.fixture(scope="session")
 def submit(tmp_path_factory, command_environment, model_folder) -> Callable[..., list[Answer]]:
-    """`submit(cluster, [["+job=demo", …], …])`: each command line with the cluster's SLURM; None is none at all."""
+    """`submit(cluster, [["+job=demo", …], …])`: each command line with the cluster's SLURM; None is none at all.
+
+    With the demo's model, where a line says nothing else.
+    """
+
+    def task(line: Sequence[str]) -> dict[str, object]:
+        has_model = any(argument.startswith("model.path=") for argument in line)
+        model = [] if has_model else [f"model.path={model_folder}"]
+        return {"module": "orchestrator.submit", "arguments": [*model, *line], "environment": {}}
 
     def run(cluster: SlurmCluster | None, command_lines: Sequence[Sequence[str]]) -> list[Answer]:
         environment = command_environment(PYTHONPATH=os.environ.get("PYTHONPATH", ""))
         environment |= {"PATH": "/nowhere"} if cluster is None else cluster.environment
         done = subprocess.run(
-            [sys.executable, Path(__file__).with_name("submit_many.py")],
-            input=json.dumps([[f"model.path={model_folder}", *line] for line in command_lines]),
+            [sys.executable, PROJECT / "tests" / "helpers" / "run_modules.py"],
+            input=json.dumps([task(line) for line in command_lines]),
             cwd=tmp_path_factory.mktemp("cwd"),
             env=environment,
             capture_output=True,

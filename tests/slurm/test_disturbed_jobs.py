@@ -3,6 +3,7 @@
 Each ends with every video there once, and equal to an undisturbed run's.
 """
 
+import json
 import signal
 import sys
 import time
@@ -11,6 +12,7 @@ from pathlib import Path
 import psutil
 import pytest
 
+from orchestrator.checkpoint_store import generations
 from orchestrator.slurm_folder import SlurmFolder
 
 pytestmark = pytest.mark.slurm_long
@@ -21,12 +23,12 @@ SLOW = ["denoise.num_steps=400"]
 
 
 @pytest.fixture(autouse=True)
-def seconds(request, capsys):
-    """Print how long each test took: the figures of jobs/README.md."""
-    begin = time.monotonic()
-    yield
+def figures(request, capsys):
+    """Print how long each test took, and what it adds: the figures of jobs/README.md."""
+    begin, more = time.monotonic(), []
+    yield more
     with capsys.disabled():
-        sys.stdout.write(f"\n{request.node.name}: {time.monotonic() - begin:.0f} s\n")
+        sys.stdout.write(f"\n{request.node.name}: {', '.join([f'{time.monotonic() - begin:.0f} s', *more])}\n")
 
 
 def processes_of(cluster) -> list[psutil.Process]:
@@ -67,11 +69,16 @@ def test_time_limit_queues_the_job_again_which_goes_on(slurm, submit_job, batch_
     job.wait_for_log("queueing again", timeout=150)
     finished = set(job.videos)
     assert len(finished) < 12, "the limit came too late to disturb anything"
+    [begun] = {folder.parent.name for folder in job.run.glob("*/.checkpoints")}
+    step = generations(job.run / begun / ".checkpoints")[0].step
+    assert 0 < step < 400
     slurm.start_now(job.id)
     slurm.run("scontrol", "update", f"jobid={job.id}", "timelimit=10")
     assert job.wait(timeout=200) == "COMPLETED", job.log
     assert "restart 1" in job.log
     assert job.videos == slow_undisturbed
+    resumed = json.loads((job.run / begun / "video.json").read_text())["resumed"]
+    assert resumed and f"step {step}" in resumed[0], resumed
 
 
 def test_signal_before_the_limit_stops_the_driver_and_queues_again(slurm, submit_job, batch_file, undisturbed):
@@ -134,14 +141,18 @@ def test_cancelled_job_leaves_no_process_and_a_folder_that_goes_on(slurm, submit
     assert {name: (job.run / name / "video.mp4").stat().st_mtime_ns for name in finished} == times
 
 
-def test_killed_node_is_done_without(machines, submit_job, batch_file, slow_undisturbed):
-    """The batch ends in the same allocation, on the nodes that remain."""
+def test_killed_node_is_done_without(machines, submit_job, batch_file, slow_undisturbed, figures):
+    """The batch ends in the same allocation and launch, on the nodes that remain, whose gangs work on meanwhile."""
     job = submit_job(machines, f"batch={batch_file(12)}", *SLOW, "slurm.nodes=3", *ONE_RANK)
     job.wait_for_videos(1)
     assert len(list((SlurmFolder(job.run).root / f"job-{job.id}-ray").iterdir())) == 3
     machines.kill_node("n3")
+    killed = time.monotonic()
+    job.wait_for_log("  lost: ")
+    figures.append(f"its gang given up after {time.monotonic() - killed:.1f} s")
     assert job.wait(timeout=240) == "COMPLETED", job.log
     assert "node n3 is lost" in job.log and "restart 0" in job.log
+    assert job.log.count("Ray is up on") == 1, "the driver was started once"
     assert job.videos == slow_undisturbed
 
 

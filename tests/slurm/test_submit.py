@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 import yaml
+from model_folders import make_wan_folder
 
 from orchestrator.slurm_folder import SlurmFolder
 
@@ -114,6 +115,27 @@ def test_what_sbatch_refuses_is_passed_on(answers):
     gangs, line = answers["by sbatch"].stderr.splitlines()
     assert gangs.startswith("gangs"), "what would have run"
     assert line.startswith("error: sbatch: ") and "feature" in line.lower()
+
+
+def test_time_shorter_than_a_video_takes_is_refused(slurm_with_gpus, submit, tmp_path):
+    """By the GPUs that SLURM says the partition has; such a time as leaves enough is taken."""
+    model = make_wan_folder(tmp_path, "14b")
+    common = ["+job=wan_t2v", f"model.path={model}", "slurm.partition=hopper", "slurm.shared_folder=off"]
+    common += ["slurm.gpus_per_node=8", "slurm.signal_seconds=90", "video=720p"]
+    short, long = submit(
+        slurm_with_gpus,
+        [
+            [*common, "slurm.time=2m", f"output={tmp_path}/short"],
+            [*common, "slurm.time=10m", f"output={tmp_path}/long", "--dry-run"],
+        ],
+    )
+    assert short.status == 2 and short.stdout == ""
+    [line] = short.stderr.splitlines()
+    for part in ("slurm.time=2m leaves 30 s before slurm.signal_seconds=90", "one video takes at least", "8 h100"):
+        assert part in line
+    assert long.status == 0, long.stderr
+    assert "#SBATCH --gpus-per-node=8" in long.stdout
+    assert not (tmp_path / "short").exists()
 
 
 def test_submit_composes_what_launch_composes():

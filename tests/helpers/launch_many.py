@@ -4,10 +4,10 @@ Each answer holds the exit status, what was printed, which libraries had been im
 had been started.
 """
 
-import contextlib
-import io
 import json
 import sys
+
+from run_modules import captured
 
 WATCHED = ("torch", "diffusers", "transformers", "ray", "imageio", "orchestrator.run")
 STARTS = ("subprocess.Popen", "os.fork", "os.forkpty", "os.posix_spawn", "os.exec", "os.spawn", "os.system")
@@ -19,18 +19,9 @@ sys.addaudithook(lambda event, _arguments: started.append(event) if event in STA
 def launch(arguments: list[str]) -> dict:
     from orchestrator.launch import main
 
-    printed, errors = io.StringIO(), io.StringIO()
     sys.argv = ["launch.py", *arguments]
-    status = 0
-    with contextlib.redirect_stdout(printed), contextlib.redirect_stderr(errors):
-        try:
-            main()
-        except SystemExit as end:
-            status = end.code or 0
-    return {
-        "status": status,
-        "stdout": printed.getvalue(),
-        "stderr": errors.getvalue(),
+    answer = captured(main)
+    return answer | {
         "imported": [name for name in WATCHED if name in sys.modules],
         "started": list(started),
     }
