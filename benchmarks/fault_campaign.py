@@ -27,7 +27,7 @@ WAIT_SECONDS = 3.0
 STARTING = 0.2
 """Share of the later launches that are hit while they start."""
 STARTING_SECONDS = 25.0
-AIM_SECONDS = 25.0
+AIM_SECONDS = 40.0
 """How long a stage is waited for."""
 RESUME_SECONDS = 180.0
 END_SECONDS = 30.0
@@ -108,10 +108,10 @@ class Campaign:
             return
         victim, stage, stopped = found
         fault = Fault(target=target, signal=kind.name, at=time.time(), stage=stage)
-        steps = steps_under_way(self._run)
+        at_work = launch.at_work()
+        steps = steps_under_way(self._run, at_work)
         fault.hits = {
-            gang: Hit.of(work, self._run, at=fault.at, step=steps.get(gang))
-            for gang, work in launch.at_work().items()
+            gang: Hit.of(work, self._run, at=fault.at, step=steps.get(gang)) for gang, work in at_work.items()
         }
         if victim is None:
             victim = self._program(launch, target)

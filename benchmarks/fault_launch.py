@@ -6,7 +6,7 @@ import re
 import subprocess
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from threading import Thread
@@ -16,6 +16,7 @@ import psutil
 from orchestrator.artifacts import RunFolder, VideoFolder
 from orchestrator.checkpoint_store import MANIFEST
 from orchestrator.project import PROJECT
+from orchestrator.reports import Stage
 
 PROGRESS = re.compile(r"((?:gang|decoder) \d+)  ([0-9a-f]{16})  (?:encode|denoise|decode|publish)  step")
 LOST = re.compile(r"((?:gang|decoder) \d+)  lost: ")
@@ -136,13 +137,20 @@ def newest_kept(folder: VideoFolder) -> Kept | None:
     return None
 
 
-def steps_under_way(run: Path) -> dict[str, int]:
-    """The step that each gang began last, from the launch's own file, which is a second old at most."""
+def steps_under_way(run: Path, at_work: Mapping[str, Work]) -> dict[str, int]:
+    """The step that each gang began last, from the launch's own file, which is a second old at most.
+
+    None of a gang that denoised nothing by then, or another video.
+    """
     try:
         record = json.loads(RunFolder(run).launch_progress("all").read_text())
     except (OSError, ValueError):
         return {}
-    return {gang: at["step"] for gang, at in record["gangs"].items()}
+    return {
+        gang: at["step"]
+        for gang, at in record["gangs"].items()
+        if gang in at_work and at["video_id"] == at_work[gang].video_id and at["stage"] == Stage.DENOISE
+    }
 
 
 def is_alive(process: psutil.Process) -> bool:

@@ -33,7 +33,8 @@ PROMPTS = (
     "a large blue square moving right on a light pink background",
 )
 CHECKPOINT_SECONDS = 2
-ARGUMENTS = ("+job=demo", "parallel.ulysses=2", "cluster.num_gangs=2", "decode.workers=1")
+ARGUMENTS = ("+job=demo", "forecast=spectrum", "parallel.ulysses=2", "cluster.num_gangs=2", "decode.workers=1")
+"""With forecasts of the hidden state, whose rounds take long enough to be hit."""
 SURVIVING = ("checkpoint.state=full", f"checkpoint.every={CHECKPOINT_SECONDS}", "retry.backoff=0.1")
 
 
@@ -65,14 +66,14 @@ def main() -> None:
     """Disturb, compare, print; exit status 1 where a video is missing or differs, or a process is left."""
     command = parser(__doc__ or "")
     command.add_argument("--faults", type=int, default=24, help="processes to kill or freeze (default 24)")
-    command.add_argument("--videos", type=int, help="of the batch (default: three for each fault)")
+    command.add_argument("--videos", type=int, help="of the batch (default: four for each fault)")
     command.add_argument("--seed", type=int, default=0, help="of the drawn moments and processes")
     command.add_argument("--undisturbed", type=Path, metavar="FOLDER", help="keep and reuse the undisturbed videos")
     arguments = command.parse_args()
     if not can_look():
         sys.exit("py-spy is not installed, or this system lets no process look into another (ptrace)")
     num_faults = 3 if arguments.quick else arguments.faults
-    num_videos = arguments.videos or 3 * num_faults
+    num_videos = arguments.videos or 4 * num_faults
     console = Console(width=150)
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
@@ -99,7 +100,7 @@ def main() -> None:
     console.print(
         f"{len(actual)} of {len(expected)} videos, every byte equal to the undisturbed run's: {is_whole}\n"
         f"stages that were not hit: {', '.join(missed) or 'none'}\n"
-        f"processes left: {len(campaign.left)}; files left in the videos' folders: {len(left)}"
+        f"processes left: {len(campaign.left)}; files left in the videos' folders: {', '.join(left) or 'none'}"
     )
     faults = [asdict(fault) for fault in campaign.faults]
     write_json(arguments.json, {"faults": faults, "launches": campaign.num_launches, "is_whole": is_whole})

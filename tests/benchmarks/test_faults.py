@@ -1,6 +1,7 @@
 """What the fault benchmark reads out of logs, files and processes."""
 
 import io
+import json
 import os
 import subprocess
 import sys
@@ -103,12 +104,20 @@ def test_work_since_the_newest_checkpoint_is_what_is_lost(tmp_path):
     assert kept is not None and kept.step is None
 
 
-def test_steps_come_from_the_launchs_own_file(tmp_path):
-    assert steps_under_way(tmp_path) == {}
+def test_steps_come_from_the_launchs_own_file_where_it_speaks_of_what_is_denoised_now(tmp_path):
+    at_work = {gang: Work(video_id=video_id, began=0.0) for gang, video_id in {"gang 0": A, "gang 1": B}.items()}
+    assert steps_under_way(tmp_path, at_work) == {}
     path = RunFolder(tmp_path).launch_progress("all")
     path.parent.mkdir()
-    path.write_text('{"gangs": {"gang 0": {"step": 11}}}')
-    assert steps_under_way(tmp_path) == {"gang 0": 11}
+    gangs = {
+        "gang 0": {"step": 11, "video_id": A, "stage": "denoise"},
+        "gang 1": {"step": 49, "video_id": A, "stage": "denoise"},
+        "gang 2": {"step": 3, "video_id": B, "stage": "denoise"},
+    }
+    path.write_text(json.dumps({"gangs": gangs}))
+    assert steps_under_way(tmp_path, at_work) == {"gang 0": 11}
+    path.write_text(json.dumps({"gangs": {"gang 0": {**gangs["gang 0"], "stage": "encode"}}}))
+    assert steps_under_way(tmp_path, at_work) == {}
 
 
 @pytest.mark.skipif(not can_look(), reason="this system lets no process look into another, or py-spy is missing")
