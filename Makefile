@@ -42,4 +42,4 @@ tiny-wan: $(INSTALLED) ## train the demo model again, about two hours on two cor
 	$(BIN)/python -m tiny_wan.build
 
 clean: ## remove .venv, built pages and caches, not the outputs
-	rm -rf $(VENV) docs/_build .mypy_cache .pytest_cache .ruff_cache *.egg-info
+	rm -rf $(VENV) docs/_build docs/api/*/ .mypy_cache .pytest_cache .ruff_cache *.egg-info

@@ -12,14 +12,14 @@ videos are rendered again. All rows of a caption are done before the next captio
 """
 
 import argparse
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from benchmarks.arguments import parser, write_json
 from benchmarks.quality_figures import errors_of, finder, sweep_of, table_of
 from benchmarks.quality_regimes import REGIMES
-from benchmarks.quality_report import EXPLANATION, markdown
+from benchmarks.quality_report import EXPLANATION, markdown, page
 from benchmarks.quality_rows import TARGETS, missing_calibrations
 from benchmarks.quality_store import Store
 from benchmarks.quality_work import SWEEP_CAPTIONS, render_missing
@@ -44,16 +44,30 @@ def main(arguments: Sequence[str] | None = None) -> None:
         print(f"\n{markdown(regime, figures[regime.name]['rows'])}")
     write_json(options.json, {"captions": options.captions, "regimes": figures})
     if options.plots is not None:
-        # Here and not above: the plots alone need matplotlib.
-        from benchmarks.quality_plots import plot_errors, plot_sweep  # noqa: PLC0415
+        plot(figures, options.plots)
+    if options.page is not None:
+        plots = options.page.with_suffix("")
+        files = plot(figures, plots)
+        tables = {regime: figures[regime.name]["rows"] for regime in regimes}
+        options.page.write_text(
+            page(tables, [file.relative_to(options.page.parent) for file in files]), encoding="utf-8"
+        )
 
-        options.plots.mkdir(parents=True, exist_ok=True)
-        for name, of_regime in figures.items():
-            plot_sweep(of_regime["sweep"], options.plots / f"psnr_{name}.png", title=f"{name} regime")
-            for target, errors in of_regime["forecast_errors"].items():
-                plot_errors(
-                    errors, options.plots / f"error_{name}_{target}.png", title=f"{name} regime, {target} full rounds"
-                )
+
+def plot(figures: Mapping[str, Mapping[str, Any]], folder: Path) -> list[Path]:
+    """Write the plots of all regimes to a folder; what was written."""
+    # Here and not above: the plots alone need matplotlib.
+    from benchmarks.quality_plots import plot_errors, plot_sweep  # noqa: PLC0415
+
+    folder.mkdir(parents=True, exist_ok=True)
+    files = []
+    for name, of_regime in figures.items():
+        files.append(folder / f"psnr_{name}.png")
+        plot_sweep(of_regime["sweep"], files[-1], title=f"{name} regime")
+        for target, errors in of_regime["forecast_errors"].items():
+            files.append(folder / f"error_{name}_{target}.png")
+            plot_errors(errors, files[-1], title=f"{name} regime, {target} full rounds")
+    return [file for file in files if file.is_file()]
 
 
 def collect(store: Store, regimes: Sequence[Any], captions: int) -> dict[str, dict[str, Any]]:
@@ -80,6 +94,7 @@ def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
     command.add_argument("--work", type=Path, default=WORK, metavar="FOLDER", help="results (default %(default)s)")
     command.add_argument("--report", action="store_true", help="render nothing: report what is there")
     command.add_argument("--plots", type=Path, metavar="FOLDER", help="write plots to FOLDER")
+    command.add_argument("--page", type=Path, metavar="FILE", help="write tables and plots as a page of Markdown")
     command.add_argument("--regime", choices=[regime.name for regime in REGIMES], help="this one alone")
     command.add_argument(
         "--row",

@@ -1,6 +1,7 @@
 """The figures as Markdown that reads well in a terminal too."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 from benchmarks.quality_regimes import Regime
@@ -37,6 +38,31 @@ def markdown(regime: Regime, table: Sequence[dict[str, Any]]) -> str:
         own = [row for row in table if row["target"] == target]
         lines += ["", *_aligned([_cells(row, most) for row in own])]
     return "\n".join(lines)
+
+
+def page(tables: Mapping[Regime, Sequence[dict[str, Any]]], plots: Sequence[Path]) -> str:
+    """A page of its own: what the figures are, the tables, and the plots, whose paths are those from the page."""
+    lines = [
+        "# Quality",
+        "",
+        "Written by `python -m benchmarks.quality --report --page docs/quality.md`. The README has the main rows,",
+        "and what they mean.",
+        "",
+        EXPLANATION,
+    ]
+    for regime, table in tables.items():
+        lines += ["", markdown(regime, table).replace("### ", "## The regime ", 1)]
+    lines += ["", "## Plots", ""]
+    lines += [f"![{_caption(file.stem)}]({file.as_posix()})\n" for file in plots]
+    return "\n".join([line.rstrip() for line in lines]).rstrip() + "\n"
+
+
+def _caption(stem: str) -> str:
+    """What a plot shows, from its file's name: psnr_hard, error_plain_14."""
+    kind, regime, *target = stem.split("_")
+    if kind == "psnr":
+        return f"PSNR against full rounds, {regime} regime"
+    return f"Error of the forecasts along the steps, {regime} regime, {target[0]} full rounds"
 
 
 def _cells(row: dict[str, Any], most: int) -> list[str]:

@@ -13,15 +13,25 @@ project_copyright = "Apache-2.0"
 release = importlib.metadata.version("spectrum-orchestrator")
 html_title = f"{project} {release}"
 
-extensions = ["myst_parser", "sphinx.ext.autodoc", "sphinx.ext.napoleon", "literal_blocks", "modules_directive"]
+extensions = ["myst_parser", "sphinx.ext.autodoc", "sphinx.ext.apidoc", "sphinx.ext.napoleon", "literal_blocks"]
 root_doc = "index"
-exclude_patterns = ["_build", "_ext"]
+exclude_patterns = ["_build", "_ext", "api/*/modules.rst"]
 default_role = "literal"  # `name` in a docstring is a name
 nitpicky = False
 
 myst_heading_anchors = 3
 myst_enable_extensions = ["colon_fence"]
 
+PACKAGES = ("spectrum", "parallel", "orchestrator")
+apidoc_modules = [
+    {"path": f"../{package}", "destination": f"api/{package}", "exclude_patterns": [f"../{package}/**/__main__.py"]}
+    for package in PACKAGES
+]
+apidoc_separate_modules = True
+apidoc_module_first = True
+apidoc_automodule_options = {"members"}
+
+autodoc_default_options = {"ignore-module-all": True}  # what a package passes on is described where it is written
 autodoc_member_order = "bysource"
 autodoc_class_signature = "separated"
 autodoc_preserve_defaults = True

@@ -1,10 +1,12 @@
 """The command, from rendering to the table, with real renders of two rows."""
 
 import json
+from pathlib import Path
 
 import pytest
 
 from benchmarks.quality import main
+from benchmarks.quality_report import page
 from benchmarks.quality_rows import ALL_FULL
 
 ROW = "reuse, uniform plan"
@@ -52,6 +54,20 @@ def test_what_is_there_is_not_rendered_again(work, capsys):
 def test_plots_are_written_where_there_are_points(work, capsys):
     report(work, capsys, "--plots", str(work / "plots"))
     assert list((work / "plots").iterdir()) == []  # no row of the plots has been rendered
+
+
+def test_page_has_the_tables_and_says_which_command_writes_it(work, capsys):
+    report(work, capsys, "--page", str(work / "quality.md"))
+    text = (work / "quality.md").read_text()
+    assert text.startswith("# Quality\n") and text.endswith("## Plots\n")
+    assert "`python -m benchmarks.quality --report --page docs/quality.md`" in text
+    assert "## The regime plain: guidance 5" in text and text.count("| reuse ") == 2
+
+
+def test_page_shows_plots_by_their_paths_from_it():
+    text = page({}, [Path("q/psnr_hard.png"), Path("q/error_plain_14.png")])
+    assert "![PSNR against full rounds, hard regime](q/psnr_hard.png)" in text
+    assert "![Error of the forecasts along the steps, plain regime, 14 full rounds](q/error_plain_14.png)" in text
 
 
 def test_no_captions_are_refused(capsys):
