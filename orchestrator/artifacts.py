@@ -167,6 +167,11 @@ class RunFolder:
         """Who renders a shard now."""
         return self.launches / f"{_checked_shard(shard)}.lease"
 
+    def leased_shards(self) -> list[str]:
+        """Shards that are rendered now, or were when their launch was killed."""
+        names = [path.stem for path in self.launches.glob("*.lease")]
+        return sorted(name for name in names if _SHARD.fullmatch(name))
+
     def launched_shards(self) -> list[str]:
         """Shards of which there was a launch."""
         names = [path.name.removesuffix(_ENTRIES) for path in self.launches.glob(f"*{_ENTRIES}")]

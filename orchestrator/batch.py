@@ -3,6 +3,7 @@
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
+from math import gcd
 
 from orchestrator.errors import BadInput
 from orchestrator.request import Request, video_id
@@ -37,9 +38,21 @@ class Shard:
     def __str__(self) -> str:
         return "all" if self.count == 1 else f"{self.index}-of-{self.count}"
 
+    def overlaps(self, other: "Shard") -> bool:
+        """Whether some video may be in both."""
+        return (self.index - other.index) % gcd(self.count, other.count) == 0
+
     def takes(self, video_id: str) -> bool:
         """Whether the video is in this part, which follows from its id alone."""
         return int(video_id, 16) % self.count == self.index - 1
+
+
+def shard_named(name: str) -> Shard:
+    """The shard whose `str` this is."""
+    if name == "all":
+        return Shard()
+    index, _, count = name.partition("-of-")
+    return Shard(int(index), int(count))
 
 
 def parse_shard(text: str | None) -> Shard:

@@ -6,11 +6,13 @@ its process is gone, from another host it has not been renewed for a minute.
 
 import contextlib
 import json
+import logging
 import os
 import platform
+import signal
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
@@ -21,30 +23,36 @@ import psutil
 
 from orchestrator.errors import BadInput
 
+log = logging.getLogger("orchestrator")
+
 RENEW_SECONDS = 10.0
 EXPIRES_SECONDS = 60.0
 
 
 @contextmanager
-def lease(path: Path, *, what: str) -> Iterator[None]:
-    """Hold the lease inside.
+def lease(path: Path, *, what: str, rivals: Callable[[], Iterable[Path]] = tuple) -> Iterator[None]:
+    """Hold the lease inside. Whoever loses it meanwhile is asked to end, by SIGTERM.
 
     Args:
         path: the file.
         what: names what is leased, in the refusal.
+        rivals: gives the leases that must not be held at the same time.
 
     Raises:
-        BadInput: another launch holds it and may be alive; the line says which.
+        BadInput: another launch holds it, or one of the rivals, and may be alive; the line says which.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     token = uuid4().hex
-    if (owner := _claim(path, token)) is not None:
+    owner = _claim(path, token)
+    if owner is None and (owner := _first_alive(rivals())) is not None:
+        path.unlink(missing_ok=True)
+    if owner is not None:
         raise BadInput(
             f"{what} is being rendered by another launch: process {owner.get('pid')} on {owner.get('host')}, "
             f"since {owner.get('since')}; wait for its end, end it, or give another output or job.shard"
         )
     closing = threading.Event()
-    thread = threading.Thread(target=_renew, args=(path, closing), name="lease", daemon=True)
+    thread = threading.Thread(target=_renew, args=(path, token, closing), name="lease", daemon=True)
     thread.start()
     try:
         yield
@@ -125,7 +133,21 @@ def _may_be_alive(owner: dict[str, Any], path: Path) -> bool:
         return False
 
 
-def _renew(path: Path, closing: threading.Event) -> None:
+def _first_alive(leases: Iterable[Path]) -> dict[str, Any] | None:
+    """An owner of one of the leases that may be alive."""
+    owners = ((_read(path), path) for path in leases)
+    return next((owner for owner, path in owners if owner is not None and _may_be_alive(owner, path)), None)
+
+
+def _renew(path: Path, token: str, closing: threading.Event) -> None:
     while not closing.wait(RENEW_SECONDS):
+        owner = _read(path)
+        if owner is not None and owner.get("token") != token:
+            # This process stood still for so long that it was taken for dead.
+            log.error(
+                "%s belongs to process %s on %s now; this launch ends", path, owner.get("pid"), owner.get("host")
+            )
+            os.kill(os.getpid(), signal.SIGTERM)
+            return
         with contextlib.suppress(OSError):
             os.utime(path)

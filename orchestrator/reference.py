@@ -38,9 +38,10 @@ class References:
 def plan_references(
     batch: Mapping[str, BatchEntry], shard: Shard, config: QualityConfig, *, model_fingerprint: str, dtype: str
 ) -> References:
-    """Choose videos of the whole batch, and name what this shard renders to compare its own with.
+    """Choose videos of the whole batch, and name what this shard renders to compare them with.
 
-    They come after every video of the batch. Which ones they are does not depend on the shard.
+    They come after every video of the batch. Which ones they are does not depend on the shard. Videos of several
+    shards may be compared with one and the same reference: it is in one shard, by its own id.
 
     Raises:
         BadInput: the number is negative, or no video of the batch forecasts anything.
@@ -61,18 +62,17 @@ def plan_references(
 
     def add(request: Request, role: Role, of: BatchEntry) -> str:
         key = video_id(request, model_fingerprint=model_fingerprint, dtype=dtype)
-        if key not in batch:
+        if key not in batch and shard.takes(key):
             name = f"{role.value} of {of.name or of.video_id}"
             entries.setdefault(key, BatchEntry(key, request, name=name, priority=last, role=role))
         return key
 
     for entry in _spread(forecast, config.reference):
-        if not shard.takes(entry.video_id):
-            continue
         full = replace(entry.request, forecast=ForecastSettings(method=Method.NONE))
         reference = add(full, Role.REFERENCE, entry)
         floor = add(replace(full, rounded_noise=True), Role.NOISE_FLOOR, entry) if config.noise_floor else None
-        pairs.append(Pair(video_id=entry.video_id, reference=reference, noise_floor=floor))
+        if shard.takes(entry.video_id):
+            pairs.append(Pair(video_id=entry.video_id, reference=reference, noise_floor=floor))
     return References(entries=entries, pairs=tuple(pairs))
 
 

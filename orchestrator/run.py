@@ -4,9 +4,12 @@ import logging
 import signal
 from collections.abc import Iterator
 from contextlib import closing, contextmanager, nullcontext
+from functools import partial
+from pathlib import Path
 
 from rich.console import Console
 
+from orchestrator.batch import shard_named
 from orchestrator.choices import ClusterKind
 from orchestrator.errors import GangFailed, RayLost
 from orchestrator.launch_plan import LaunchPlan
@@ -57,7 +60,7 @@ def run_plan(plan: LaunchPlan, *, console: Console, is_first_rank: bool = True) 
         raise Terminated
     if outcome.is_stopped:
         raise KeyboardInterrupt
-    if is_first_rank and plan.references.pairs:
+    if is_first_rank and (plan.references.pairs or plan.references.entries):
         finish_page(plan.run_folder)
     return outcome
 
@@ -125,7 +128,8 @@ class _FirstRank(_Launch):
     def opened(self) -> Iterator[None]:
         """With the lease; the files are begun."""
         plan = self.plan
-        with lease(plan.run_folder.launch_lease(str(plan.shard)), what=f"output={plan.run_folder.root}"):
+        own = plan.run_folder.launch_lease(str(plan.shard))
+        with lease(own, what=f"output={plan.run_folder.root}", rivals=partial(_rivals, plan)):
             _clear(plan)
             _publish_entries(plan, self.provenance)
             self._record.open()
@@ -135,6 +139,12 @@ class _FirstRank(_Launch):
 
 def _num_done(plan: LaunchPlan) -> int:
     return sum(plan.run_folder.video(video_id).is_done for video_id in plan.renders)
+
+
+def _rivals(plan: LaunchPlan) -> list[Path]:
+    """Leases of other shards that some video of this one may be in."""
+    shards = {name: shard_named(name) for name in plan.run_folder.leased_shards() if name != str(plan.shard)}
+    return [plan.run_folder.launch_lease(name) for name, shard in shards.items() if shard.overlaps(plan.shard)]
 
 
 def _clear(plan: LaunchPlan) -> None:

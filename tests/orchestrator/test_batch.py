@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from orchestrator.batch import Shard, name_entries, parse_shard, part_of
+from orchestrator.batch import Shard, name_entries, parse_shard, part_of, shard_named
 from orchestrator.errors import BadInput
 from orchestrator.launch_plan import plan_launch
 from orchestrator.row_requests import Draft
@@ -83,3 +83,11 @@ def test_nonsense_is_refused(text):
 def test_whole_batch_is_the_default():
     assert parse_shard(None) == parse_shard("1/1") == Shard()
     assert (str(Shard()), str(Shard(3, 16))) == ("all", "3-of-16")
+
+
+@given(index=st.integers(1, 12), count=st.integers(1, 12), other=st.integers(1, 12), others=st.integers(1, 12))
+def test_shards_overlap_where_a_video_may_be_in_both(index, count, other, others):
+    one, two = Shard(min(index, count), count), Shard(min(other, others), others)
+    ids = [f"{number:x}" for number in range(count * others)]
+    assert one.overlaps(two) == two.overlaps(one) == any(one.takes(name) and two.takes(name) for name in ids)
+    assert (shard_named(str(one)), shard_named(str(two))) == (one, two)

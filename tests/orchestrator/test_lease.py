@@ -3,6 +3,7 @@
 import json
 import os
 import platform
+import signal
 import subprocess
 import sys
 import threading
@@ -52,6 +53,39 @@ def test_lease_of_a_process_whose_number_another_has_now_is_taken_over(path):
     write(path, process_began=1.0)
     with lease(path, what="output=run"):
         assert json.loads(path.read_text())["process_began"] > 1.0
+
+
+def test_lease_is_refused_while_a_rival_is_held_and_not_after_that(path):
+    rival = path.with_name("1-of-2.lease")
+    with lease(rival, what="output=run"):
+        with (
+            pytest.raises(BadInput, match="by another launch"),
+            lease(path, what="output=run", rivals=lambda: [rival]),
+        ):
+            pytest.fail("two owners")
+        assert not path.exists()
+    write(rival, process_began=1.0)  # a dead owner's
+    with lease(path, what="output=run", rivals=lambda: [rival]):
+        assert path.exists()
+
+
+def test_owner_that_was_taken_for_dead_ends_and_leaves_the_others_lease_alone(path, tmp_path):
+    """A real process that has lost its lease to another host meanwhile."""
+    program = """
+import sys, time
+from pathlib import Path
+import orchestrator.lease as module
+module.RENEW_SECONDS = 0.05
+with module.lease(Path(sys.argv[1]), what="output=run"):
+    print("held", flush=True)
+    time.sleep(60)
+"""
+    with subprocess.Popen([sys.executable, "-c", program, path], stdout=subprocess.PIPE) as process:
+        assert process.stdout.readline() == b"held\n"
+        write(path, host="elsewhere")
+        before = path.read_text(), path.stat().st_mtime_ns
+        assert process.wait(timeout=30) == -signal.SIGTERM
+    assert (path.read_text(), path.stat().st_mtime_ns) == before
 
 
 @pytest.mark.parametrize(("age", "is_refused"), [(0, True), (EXPIRES_SECONDS + 5, False)])
