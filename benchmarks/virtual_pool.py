@@ -1,9 +1,13 @@
 """Gangs that render nothing, on a clock that moves as fast as the scheduler lets it."""
 
 import random
+from collections.abc import Sequence
 from dataclasses import dataclass
 from heapq import heappop, heappush
+from time import perf_counter
+from typing import Any
 
+from orchestrator.artifacts import VideoFolder
 from orchestrator.pool import Command, Event, GangLost, GangReady, Reply
 from orchestrator.reports import RoundReport, Stage, StageReport
 from orchestrator.request import Request
@@ -36,6 +40,8 @@ class VirtualPool:
         """`loss_share`: of the commands, how many end with the loss of the gang."""
         self.now = 0.0
         self.num_commands = 0
+        self.file_seconds = 0.0
+        """Of real time, spent on the files of finished videos, which stand for the ranks' own."""
         self._gangs = {f"gang {index}": _Gang() for index in range(num_gangs)}
         self._events: list[tuple[float, int, str, bool]] = []
         self._random = random.Random(seed)
@@ -66,6 +72,14 @@ class VirtualPool:
     def agree(self, flag: bool) -> bool:
         """As given."""
         return flag
+
+    def share(self, value: Any) -> Any:
+        """As given."""
+        return value
+
+    def is_loading(self, names: Sequence[str]) -> bool:
+        """Gangs are there from the beginning."""
+        return False
 
     def expect(self, num_videos: int) -> None:
         """There are as many gangs as at first."""
@@ -107,6 +121,8 @@ class VirtualPool:
         if command.method == "encode":
             _, request = command.arguments
             gang.request, gang.plan, gang.step = request, request.forecast.plan(request.num_steps), 0
+        if command.method == "publish":
+            self._publish(VideoFolder(command.arguments[0]))
         if command.method != "denoise":
             return StageReport(stage=STAGES.get(command.method, Stage.DENOISE), seconds=self._stage_seconds)
         assert gang.plan is not None
@@ -116,3 +132,10 @@ class VirtualPool:
             for step in range(first, gang.step)
         )
         return StageReport(stage=Stage.DENOISE, seconds=0.0, rounds=rounds, is_complete=gang.step == len(gang.plan))
+
+    def _publish(self, folder: VideoFolder) -> None:
+        begin = perf_counter()
+        folder.root.mkdir(parents=True, exist_ok=True)
+        folder.video.touch()
+        folder.sidecar.touch()
+        self.file_seconds += perf_counter() - begin

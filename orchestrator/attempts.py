@@ -24,9 +24,8 @@ def read_attempts(folder: VideoFolder) -> Attempts:
         return Attempts()
 
 
-def note_failure(folder: VideoFolder, *, step: int) -> Attempts:
+def note_failure(folder: VideoFolder, before: Attempts, *, step: int) -> Attempts:
     """Count a failed attempt of a video that can go on from `step`; from one, if it has come further than before."""
-    before = read_attempts(folder)
     now = Attempts(count=1 if step > before.step else before.count + 1, step=step)
     publish_json(folder.attempts, asdict(now))
     return now

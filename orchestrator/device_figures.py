@@ -1,4 +1,4 @@
-"""What this process says of its device in a video's record."""
+"""What this process says of its device: in a video's record, and after an error."""
 
 import resource
 
@@ -15,3 +15,13 @@ def peak_memory_bytes(device: torch.device) -> int:
 def device_name(device: torch.device) -> str:
     """As CUDA names it; "cpu"."""
     return torch.cuda.get_device_name(device) if device.type == "cuda" else "cpu"
+
+
+def is_usable(device: torch.device) -> bool:
+    """Whether the device still does what it is told: after an illegal access no call to a GPU succeeds."""
+    try:
+        if device.type == "cuda":
+            torch.cuda.synchronize(device)
+    except RuntimeError:
+        return False
+    return True

@@ -4,6 +4,7 @@ OrchestratorError
 ├── BadInput          what the user asked for cannot be done; found before anything expensive; exit status 2
 ├── DecodeMemoryError decoding did not fit; the latents are kept, and the message says what to change
 ├── GangFailed        a rank of a gang died or raised; carries the rank's own traceback; exit status 1
+│   └── RankFailed    this process's own, which cannot go on: its video is counted as having failed
 ├── DiskFull          nothing can be written to the run folder any more; exit status 1
 └── RayLost           a program of the Ray that this launch has started died or froze; Ray is started again
 """
@@ -29,6 +30,16 @@ class DecodeMemoryError(OrchestratorError):
 
 class GangFailed(OrchestratorError):
     """A rank of a gang died or raised."""
+
+
+class RankFailed(GangFailed):
+    """A rank in this process raised, and cannot go on."""
+
+    def __init__(self, cause: str, details: str) -> None:
+        """`cause` is one line, `details` a traceback."""
+        super().__init__(f"{cause}\n{details}".rstrip())
+        self.cause = cause
+        self.details = details
 
 
 class DiskFull(OrchestratorError):

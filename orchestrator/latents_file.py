@@ -4,6 +4,7 @@ Decoding can run out of memory after an hour of denoising. Whatever happens to i
 """
 
 import json
+import logging
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,7 @@ from orchestrator.artifacts import publish
 from orchestrator.reports import RoundReport, Stage
 from spectrum import Round
 
+log = logging.getLogger("orchestrator")
 _META = "spectrum-orchestrator"
 
 
@@ -71,3 +73,18 @@ def read_latents(path: Path) -> Denoised:
         peak_memory_bytes=record["peak_memory_bytes"],
         stage_seconds={Stage(stage): seconds for stage, seconds in record["stage_seconds"].items()},
     )
+
+
+def try_latents(path: Path) -> tuple[Denoised | None, bool | None]:
+    """The latents, and whether they could be read: False where they are damaged, None where they are not there.
+
+    Raises:
+        OSError: nobody knows, since the file system failed.
+    """
+    try:
+        return read_latents(path), True
+    except FileNotFoundError:
+        return None, None
+    except ValueError as error:
+        log.warning("%s", error)
+        return None, False

@@ -5,7 +5,9 @@ import platform
 import traceback
 from collections import deque
 from collections.abc import Sequence
+from typing import Any
 
+from orchestrator.errors import RankFailed
 from orchestrator.launch_plan import LaunchPlan
 from orchestrator.pool import Command, Event, GangLost, GangReady, Reply, run_command
 from orchestrator.rank import rank_spec
@@ -43,17 +45,20 @@ class LocalPool:
     def submit(self, gang: str, command: Command, *, limit_seconds: float | None = None) -> None:
         """Run the command here and now; nobody is there to watch the limit.
 
-        What it raises is heard of as an event: the process, and the model in it, live on. Under torchrun it is raised
-        as it is, since the other ranks wait for this one.
+        What it raises is heard of as an event: the process, and the model in it, live on.
+
+        Raises:
+            RankFailed: they cannot: under torchrun the other ranks wait for this one, and a GPU that has failed once
+                fails every video that comes after.
         """
         del limit_seconds
         try:
             self._events.append(Reply(gang=gang, report=run_command(self._worker, command)))
         except Exception as error:
-            if self._world_size > 1:
-                raise
-            self._worker.forget()
             cause = f"{type(error).__name__}: {error}".strip().splitlines()[0]
+            if self._world_size > 1 or not self._worker.is_usable():
+                raise RankFailed(cause, traceback.format_exc()) from error
+            self._worker.forget()
             self._events.append(GangLost(gang=gang, cause=cause, details=traceback.format_exc()))
             self._events.append(GangReady(gang=gang, nodes=(platform.node(),)))
 
@@ -61,6 +66,14 @@ class LocalPool:
         """The oldest event; there is nothing to wait for."""
         del timeout
         return self._events.popleft() if self._events else None
+
+    def is_loading(self, names: Sequence[str]) -> bool:
+        """No: the gang was ready before it was a pool's."""
+        return False
+
+    def share(self, value: Any) -> Any:
+        """Rank 0's."""
+        return self._worker.share(value)
 
     def agree(self, flag: bool) -> bool:
         """Whether any rank says so: torchrun's ranks schedule each for itself, and must do the same."""

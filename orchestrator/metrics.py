@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from time import monotonic
-from typing import Protocol
+from typing import Any, Protocol
 
 from orchestrator.artifacts import VideoFolder
 from orchestrator.pool import Command, Event, GangLost, GangReady, Pool, Reply
@@ -203,6 +203,14 @@ class MeteredPool:
             case GangReady() | GangLost():
                 self._metrics.rests(event.gang)
         return event
+
+    def is_loading(self, names: Sequence[str]) -> bool:
+        """As the pool does."""
+        return self._pool.is_loading(names)
+
+    def share(self, value: Any) -> Any:
+        """As the pool does."""
+        return self._pool.share(value)
 
     def agree(self, flag: bool) -> bool:
         """As the pool does."""

@@ -77,8 +77,16 @@ class Pool(Protocol):
         """Wait until something happens to some gang; None if nothing does within `timeout` seconds."""
         ...
 
+    def is_loading(self, names: Sequence[str]) -> bool:
+        """Whether ranks of one of these gangs or decode workers are alive, and not ready yet."""
+        ...
+
     def agree(self, flag: bool) -> bool:
         """Whether any process that schedules this pool says so; there is one but under torchrun."""
+        ...
+
+    def share(self, value: Any) -> Any:
+        """What the first process that schedules this pool says: none that looks for itself may see otherwise."""
         ...
 
     def close(self) -> None:

@@ -2,6 +2,7 @@
 
 import logging
 from collections.abc import Callable, Iterable
+from functools import partial
 from pathlib import Path
 
 import torch
@@ -9,6 +10,8 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 
 from orchestrator.artifacts import publish
+from orchestrator.loading import load_text_encoder
+from orchestrator.rank import RankSpec
 from orchestrator.request import content_hash
 from orchestrator.text import TextEncoder
 
@@ -64,3 +67,19 @@ class PromptEmbeddings:
             log.warning("%s is damaged and is made again", path)
             return None
         return embedding
+
+
+def open_embeddings(spec: RankSpec, device: torch.device, dtype: torch.dtype) -> PromptEmbeddings:
+    """Those of a rank's model, whose encoder is loaded on the rank's device or the CPU, as the model says."""
+    model = spec.model
+    return PromptEmbeddings(
+        spec.embeddings,
+        partial(
+            load_text_encoder,
+            model.folder,
+            device=device if model.text_device is spec.device else torch.device("cpu"),
+            dtype=dtype,
+            max_sequence_length=model.max_sequence_length,
+        ),
+        identity=f"{model.fingerprint} {model.dtype} {model.max_sequence_length} {model.text_device}",
+    )

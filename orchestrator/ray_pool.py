@@ -98,9 +98,18 @@ class RayPool:
                 break
         return self._events.popleft() if self._events else None
 
+    def is_loading(self, names: Sequence[str]) -> bool:
+        """Whether ranks of one of these have been started and are not ready yet."""
+        gangs = [gang for gang in self._gangs.values() if gang.name in names]
+        return any(gang.building is not None and not gang.waits_for_room for gang in gangs)
+
     def agree(self, flag: bool) -> bool:
         """As given: no other process schedules the gangs."""
         return flag
+
+    def share(self, value: Any) -> Any:
+        """As given, likewise."""
+        return value
 
     def close(self) -> None:
         """Kill every rank and give the room back."""

@@ -4,32 +4,31 @@ import logging
 from collections import deque
 from collections.abc import Callable, Hashable, Mapping
 from dataclasses import dataclass, field
-from heapq import heappop, heappush
 from time import monotonic
 
 from orchestrator.artifacts import RunFolder
-from orchestrator.attempts import forget_failures, note_failure, set_aside
-from orchestrator.checkpoint_store import generations
-from orchestrator.disk import check_room
-from orchestrator.errors import GangFailed
+from orchestrator.attempts import Attempts, forget_failures, read_attempts
+from orchestrator.errors import RankFailed
 from orchestrator.policy import Policy, Stop
 from orchestrator.pool import Command, GangLost, GangReady, Pool, Reply
 from orchestrator.queue import VideoQueue, Waiting
+from orchestrator.readiness import Readiness
 from orchestrator.request import Request
+from orchestrator.retries import Retries
 from orchestrator.script import Ending, Script, decode_script, encode_ahead, render_script
 from orchestrator.sidecar import Provenance
+from orchestrator.standing import Standing, standings
+from orchestrator.texts_ahead import TextsAhead
 from orchestrator.view import GangProgress, View
 
 log = logging.getLogger("orchestrator")
 
 TICK_SECONDS = 0.5
 """How long an event is waited for before stops and retries are looked at again."""
-TEXTS_AHEAD = 512
-"""Texts that a gang encodes at once."""
-READY_SECONDS = 300.0
-"""How long no gang at all may be ready before the launch gives up."""
-MOST_FAILED_BUILDS = 3
-"""Failures in a row for each gang and decode worker, none of which can be built, after which the launch gives up."""
+SEEN_SECONDS = 90.0
+"""How long a video that is said to be published may stay out of sight: network file systems keep what they saw."""
+AFTER_DENOISING = ("decode", "publish")
+"""Commands that are given once a video's latents are on the disk."""
 HANG_FACTOR = 10.0
 HANG_SECONDS = 60.0
 """A segment hangs if it takes ten times as long as the slowest of its shape, and longer than a minute."""
@@ -50,6 +49,7 @@ class _Task:
     video_id: str
     script: Script
     shape: Hashable
+    before: Attempts
     command: Command
     progress: GangProgress
     began: float
@@ -83,75 +83,65 @@ class Scheduler:
         self._clock = clock
         self._outcome = Outcome()
         self._queue = VideoQueue()
-        self._later: list[tuple[float, str]] = []
+        self._retries = Retries(run_folder, self._policy, clock=clock)
         self._idle: dict[str, Hashable | None] = {}
         self._busy: dict[str, _Task] = {}
         self._decoders = frozenset(pool.decoders)
         self._idle_decoders: set[str] = set()
         self._to_decode: deque[str] = deque()
+        self._denoised: set[str] = set()
+        """Videos that had come to decoding when their gang was lost."""
+        self._published: dict[str, tuple[str, float]] = {}
+        """Videos that are said to be published, by which gang, and until when they are looked for."""
         self._slowest: dict[Hashable, float] = {}
-        self._texts: deque[str] = deque()
-        self._encoded: set[str] = set()
-        self._without_gang_since: float | None = clock()
+        self._texts = TextsAhead(())
         self._stopping_since: float | None = None
-        self._failed_builds = 0
+        self._readiness = Readiness("gang", len(pool.gangs), clock=clock)
+        self._decoders_readiness = Readiness("decode worker", len(self._decoders), clock=clock)
 
     def run(self) -> Outcome:
         """Render until nothing is left to do, or to stop for.
 
         Raises:
-            GangFailed: no gang could be had for minutes.
+            GangFailed: no gang could be had, or no decode worker.
             DiskFull: a video failed since nothing can be written any more.
         """
         self._fill()
         while self._is_going_on():
             self._begin_what_can()
-            self._pool.expect(len(self._queue) + len(self._later) + len(self._busy.keys() - self._decoders))
-            event = self._pool.next_event(TICK_SECONDS if self._busy or not self._later else self._pause())
+            self._pool.expect(len(self._queue) + len(self._retries) + len(self._busy.keys() - self._decoders))
+            wait = TICK_SECONDS if self._busy or not self._retries else self._retries.seconds_left()
+            event = self._pool.next_event(min(wait, TICK_SECONDS))
             match event:
                 case Reply():
                     self._take_reply(event)
                 case GangReady():
-                    self._failed_builds = 0
-                    self._without_gang_since = None
+                    self._readiness_of(event.gang).note_ready()
                     self._rest(event.gang, None)
                     self._view.gang_ready(event.gang, event.nodes)
                 case GangLost():
                     self._take_loss(event)
-                case None:
-                    self._check_gangs()
+            self._see_published()
+            self._check_readiness()
         return self._outcome
 
     def _fill(self) -> None:
         """Queue what is neither done nor set aside: first what an earlier launch has begun."""
-        done = 0
-        untouched = []
-        for video_id in self._requests:
-            folder = self._run_folder.video(video_id)
-            if folder.is_done:
-                done += 1
-                folder.latents.unlink(missing_ok=True)  # of a worker that died between its record and its tidying
-                continue
-            if self._policy.retry_failed:
-                forget_failures(folder)
-            if folder.failure.is_file():
-                self._outcome.failed[video_id] = "set aside by an earlier launch; retry.failed=true tries it again"
-                continue
-            if folder.is_begun:
-                self._enqueue(video_id)
-            else:
-                untouched.append(video_id)
-        for video_id in untouched:
+        if self._policy.retry_failed:
+            for video_id in self._requests:
+                forget_failures(self._run_folder.video(video_id))
+        found = self._pool.share(standings(self._run_folder, self._requests))
+        by_standing = {one: [video_id for video_id in found if found[video_id] is one] for one in Standing}
+        for video_id in by_standing[Standing.DONE]:
+            # Of a worker that died between its record and its tidying.
+            self._run_folder.video(video_id).latents.unlink(missing_ok=True)
+        for video_id in by_standing[Standing.SET_ASIDE]:
+            self._outcome.failed[video_id] = "set aside by an earlier launch; retry.failed=true tries it again"
+        waiting = by_standing[Standing.BEGUN] + by_standing[Standing.UNTOUCHED]
+        for video_id in waiting:
             self._enqueue(video_id)
-        self._texts = deque(
-            dict.fromkeys(
-                text
-                for video_id, one in self._requests.items()
-                if not self._run_folder.video(video_id).is_done
-                for text in (one.prompt, one.negative_prompt)
-            )
-        )
-        self._view.batch_begins(total=len(self._requests), done=done)
+        self._texts = TextsAhead(text for video_id in waiting for text in _texts_of(self._requests[video_id]))
+        self._view.batch_begins(total=len(self._requests), done=len(by_standing[Standing.DONE]))
 
     def _is_stopping(self) -> bool:
         """Whether the launch was asked to stop: the same on all ranks of torchrun, each of which schedules."""
@@ -167,12 +157,15 @@ class Scheduler:
             if overdue and self._busy:
                 log.warning("gangs that did not come to a checkpoint in time: %s", ", ".join(self._busy))
             return bool(self._busy) and not overdue
-        return bool(self._busy or self._queue or self._later or self._to_decode)
+        return bool(self._busy or self._queue or self._retries or self._to_decode or self._published)
 
     def _begin_what_can(self) -> None:
         """Give every idle gang the next video."""
-        while self._later and self._later[0][0] <= self._clock():
-            self._enqueue(heappop(self._later)[1], first=True)
+        for video_id, gang in self._retries.due():
+            if self._run_folder.video(video_id).is_done:  # by a rank that was given up, and had not died yet
+                self._published[video_id] = gang, self._clock()
+            else:
+                self._enqueue(video_id, first=True)
         if self._is_stopping():
             return
         while self._idle_decoders and self._to_decode:
@@ -211,9 +204,10 @@ class Scheduler:
             now=self._clock,
             is_stopping=self._is_stopping,
             agree=self._pool.agree,
+            is_denoised=video_id in self._denoised,
             ends_denoised=bool(self._decoders),
         )
-        texts = self._texts_ahead(self._requests[video_id])
+        texts = self._texts.take(_texts_of(self._requests[video_id]), num_gangs=len(self._pool.gangs))
         if texts:
             script = encode_ahead(texts, video_id, self._requests[video_id], script)
         self._start(gang, video_id, shape, script)
@@ -224,6 +218,7 @@ class Scheduler:
             video_id=video_id,
             script=script,
             shape=shape,
+            before=read_attempts(self._run_folder.video(video_id)),
             command=ask.command,
             progress=ask.progress,
             began=self._clock(),
@@ -231,109 +226,115 @@ class Scheduler:
         self._view.gang_at(gang, ask.progress)
         self._submit(gang)
 
-    def _texts_ahead(self, request: Request) -> list[str]:
-        """Texts to encode before a video: its own and those that come next, so that the encoder is loaded rarely."""
-        own = [text for text in dict.fromkeys((request.prompt, request.negative_prompt)) if text not in self._encoded]
-        if not own:
-            return []
-        # Every n-th of those that come next, as the n gangs take turns.
-        num_gangs = len(self._pool.gangs)
-        coming = [self._texts.popleft() for _ in range(min(TEXTS_AHEAD * num_gangs, len(self._texts)))]
-        left = [text for index, text in enumerate(coming) if index % num_gangs and text not in own]
-        self._texts.extendleft(reversed(left))
-        return own + [text for text in coming[::num_gangs] if text not in own]
-
     def _submit(self, gang: str) -> None:
         task = self._busy[gang]
         task.began = self._clock()
         slowest = self._slowest.get((task.shape, task.command.method))
         limit = None if slowest is None else max(HANG_FACTOR * slowest, HANG_SECONDS)
-        self._pool.submit(gang, task.command, limit_seconds=limit)
+        try:
+            self._pool.submit(gang, task.command, limit_seconds=limit)
+        except RankFailed as error:
+            self._fail(gang, task.video_id, task.before, error.cause, error.details)
+            raise
 
     def _take_reply(self, reply: Reply) -> None:
         task = self._busy[reply.gang]
         kind = (task.shape, task.command.method)
         self._slowest[kind] = max(self._slowest.get(kind, 0.0), self._clock() - task.began)
         if task.command.method == "prepare":
-            self._encoded.update(task.command.arguments[0])
+            self._texts.note_encoded(task.command.arguments[0])
         try:
             ask = task.script.send(reply.report)
         except StopIteration as end:
             del self._busy[reply.gang]
             self._rest(reply.gang, task.shape)
-            self._end(reply.gang, task.video_id, end.value)
+            self._end(reply.gang, task, end.value)
             return
         task.command, task.progress = ask.command, ask.progress
         self._view.gang_at(reply.gang, ask.progress)
         self._submit(reply.gang)
 
-    def _end(self, gang: str, video_id: str, ending: Ending) -> None:
+    def _end(self, gang: str, task: _Task, ending: Ending) -> None:
         """A script has come to its end."""
         match ending:
             case Ending.DONE:
-                folder = self._run_folder.video(video_id)
-                forget_failures(folder)
-                self._view.video_done(gang, video_id, folder)
+                self._published[task.video_id] = gang, self._clock() + SEEN_SECONDS
             case Ending.DENOISED:
-                self._to_decode.append(video_id)
+                self._to_decode.append(task.video_id)
                 self._view.gang_idle(gang)
             case Ending.UNREADABLE:
-                self._enqueue(video_id, first=True)
+                self._denoised.discard(task.video_id)
+                cause = (
+                    f"{gang} cannot read its latents: they are damaged, or its node does not share the output folder"
+                )
+                self._fail(gang, task.video_id, task.before, cause)
             case Ending.PAUSED:
                 pass
+
+    def _see_published(self) -> None:
+        """Count as done what is there; what a rank has written elsewhere never comes into sight."""
+        for video_id, (gang, until) in list(self._published.items()):
+            folder = self._run_folder.video(video_id)
+            if folder.is_done:
+                del self._published[video_id]
+                forget_failures(folder)
+                self._view.video_done(gang, video_id, folder)
+            elif self._clock() > until:
+                del self._published[video_id]
+                cause = f"{gang} has published it, but it is not in {folder.root}: does its node share that folder?"
+                self._fail(gang, video_id, read_attempts(folder), cause)
 
     def _take_loss(self, loss: GangLost) -> None:
         """The gang is rebuilt by the pool; its video is tried again later, or set aside."""
         was_idle = self._idle.pop(loss.gang, self) is not self or loss.gang in self._idle_decoders
         self._idle_decoders.discard(loss.gang)
         task = self._busy.pop(loss.gang, None)
-        if (
-            task is not None and self._run_folder.video(task.video_id).is_done
-        ):  # lost between its record and the reply
-            task.script.close()
-            self._run_folder.video(task.video_id).clear()
-            self._end(loss.gang, task.video_id, Ending.DONE)
-            task, was_idle = None, True
+        self._readiness_of(loss.gang).note_lost(
+            f"{loss.cause}\n{loss.details}",
+            was_building=task is None and not was_idle,
+            is_any_left=self._has_any_like(loss.gang),
+        )
         doing = "idle" if task is None else f"at {task.command.method}, {task.progress.describe()}"
         self._view.gang_lost(loss.gang, f"{loss.cause} ({doing})")
-        self._failed_builds += task is None and not was_idle
-        most_failed = MOST_FAILED_BUILDS * (len(self._pool.gangs) + len(self._decoders))
-        if self._failed_builds >= most_failed and not self._busy and not self._idle:
-            raise GangFailed(f"no gang can be built: {loss.cause}\n{loss.details}".rstrip())
-        if not self._busy and not self._idle and self._without_gang_since is None:
-            self._without_gang_since = self._clock()
         if task is None:
             return
         task.script.close()
-        check_room(self._run_folder.root, loss.cause)
         folder = self._run_folder.video(task.video_id)
-        step = next((one.step for one in generations(folder.checkpoints)), 0)
-        if folder.latents.is_file():
-            step = self._requests[task.video_id].num_steps
-        attempts = note_failure(folder, step=step)
-        log.info("%s: %s failed for the %d. time in a row", loss.gang, task.video_id, attempts.count)
-        if attempts.count >= self._policy.max_attempts:
-            set_aside(folder, attempts=attempts.count, cause=loss.cause, details=loss.details)
-            self._outcome.failed[task.video_id] = loss.cause
-            self._view.video_failed(task.video_id, loss.cause)
+        if folder.is_done:  # lost between its record and the reply
+            folder.clear()
+            self._end(loss.gang, task, Ending.DONE)
             return
-        pause = self._policy.backoff_seconds * 2 ** (attempts.count - 1)
-        heappush(self._later, (self._clock() + pause, task.video_id))
+        if task.command.method in AFTER_DENOISING:
+            self._denoised.add(task.video_id)
+        self._fail(loss.gang, task.video_id, task.before, loss.cause, loss.details)
 
-    def _check_gangs(self) -> None:
-        if self._without_gang_since is None or self._clock() - self._without_gang_since < READY_SECONDS:
-            return
-        raise GangFailed(
-            f"no gang was ready for {READY_SECONDS:g} s: the cluster has no room for one, or its ranks do not start"
-        )
+    def _fail(self, gang: str, video_id: str, before: Attempts, cause: str, details: str = "") -> None:
+        """A video is tried again later, or set aside."""
+        num_steps = self._requests[video_id].num_steps
+        if not self._retries.note(video_id, gang, before, num_steps=num_steps, cause=cause, details=details):
+            self._outcome.failed[video_id] = cause
+            self._view.video_failed(video_id, cause)
 
-    def _pause(self) -> float:
-        """Until the next video may be tried again."""
-        return min(max(self._later[0][0] - self._clock(), 0.0), TICK_SECONDS)
+    def _readiness_of(self, gang: str) -> Readiness:
+        return self._decoders_readiness if gang in self._decoders else self._readiness
+
+    def _has_any_like(self, gang: str) -> bool:
+        """Whether another gang is ready or at work, or, for a decode worker, another decode worker."""
+        if gang in self._decoders:
+            return bool(self._idle_decoders or self._busy.keys() & self._decoders)
+        return bool(self._idle or self._busy.keys() - self._decoders)
+
+    def _check_readiness(self) -> None:
+        """Raises GangFailed where what is left to do waits for what never comes."""
+        if self._queue or self._retries:
+            self._readiness.check(is_loading=self._pool.is_loading(self._pool.gangs))
+        if self._to_decode:
+            self._decoders_readiness.check(is_loading=self._pool.is_loading(self._pool.decoders))
 
     def _enqueue(self, video_id: str, *, first: bool = False) -> None:
         """`first` is for what was begun and lost: little of it is left to do, and it holds room on the disk."""
-        if self._decoders and self._run_folder.video(video_id).latents.is_file():
+        is_denoised = video_id in self._denoised or self._run_folder.video(video_id).latents.is_file()
+        if self._decoders and is_denoised:
             self._to_decode.append(video_id)
             return
         waiting = Waiting(
@@ -345,6 +346,10 @@ class Scheduler:
             self._queue.add_first(waiting)
         else:
             self._queue.add(waiting)
+
+
+def _texts_of(request: Request) -> tuple[str, str]:
+    return request.prompt, request.negative_prompt
 
 
 def shape_of(request: Request) -> Hashable:
@@ -376,7 +381,7 @@ def run_batch(
         priorities: by video id; 0 where none is given. Larger ones come first.
 
     Raises:
-        GangFailed: no gang could be had for minutes.
+        GangFailed: no gang could be had, or no decode worker.
         DiskFull: a video failed since nothing can be written any more.
     """
     scheduler = Scheduler(

@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from enum import StrEnum
 
 from orchestrator.artifacts import VideoFolder
-from orchestrator.checkpoint_store import generations, new_generation
+from orchestrator.checkpoint_store import generations
 from orchestrator.policy import CheckpointState, Policy
 from orchestrator.pool import Command
 from orchestrator.reports import Stage, StageReport
@@ -23,7 +23,7 @@ class Ending(StrEnum):
 
     DONE = "done"  # the video is published
     DENOISED = "denoised"  # its latents are on the disk, for a decode worker
-    UNREADABLE = "unreadable"  # they are there, but cannot be read
+    UNREADABLE = "unreadable"  # the decode worker cannot read them
     PAUSED = "paused"  # what is done so far is on the disk
 
 
@@ -48,6 +48,7 @@ def render_script(
     now: Callable[[], float],
     is_stopping: Callable[[], bool],
     agree: Callable[[bool], bool],
+    is_denoised: bool = False,
     ends_denoised: bool = False,
 ) -> Script:
     """Yields what to ask the gang next; takes the report of each; returns how it ended.
@@ -61,19 +62,20 @@ def render_script(
         now: seconds, of any clock.
         is_stopping: whether to write a checkpoint and end at the next opportunity.
         agree: see `Pool.agree`.
+        is_denoised: whether an attempt had come to decoding. Its latents may be there before this machine sees them.
         ends_denoised: whether another worker decodes.
     """
     # With an error budget the rounds are decided on the way; the paper's plan then stands in for what to expect.
     plan = request.forecast.plan(request.num_steps)
     progress = GangProgress(video_id=video_id, prompt=request.prompt, stage=Stage.ENCODE, num_steps=len(plan))
     has_latents = False
-    if folder.latents.is_file():
+    if agree(is_denoised or folder.latents.is_file()):
         at_decode = replace(progress, stage=Stage.DECODE, step=len(plan), fraction_done=1.0)
         report = yield Ask(progress=at_decode, command=Command("take_latents", (video_id, request, folder.root)))
         has_latents = bool(report.result)
     if not has_latents:
         step = None
-        if generations(folder.checkpoints):
+        if agree(bool(generations(folder.checkpoints))):
             report = yield Ask(progress=progress, command=Command("resume", (video_id, request, folder.checkpoints)))
             step = report.result
             if step is None:
@@ -131,7 +133,8 @@ def decode_script(video_id: str, request: Request, folder: VideoFolder, provenan
     )
     report = yield Ask(progress=progress, command=Command("take_latents", (video_id, request, folder.root)))
     if not report.result:
-        folder.latents.unlink(missing_ok=True)
+        if report.result is not None:
+            folder.latents.unlink(missing_ok=True)
         return Ending.UNREADABLE
     yield Ask(progress=progress, command=Command("decode"))
     yield Ask(progress=replace(progress, stage=Stage.PUBLISH), command=Command("publish", (folder.root, provenance)))
@@ -147,4 +150,4 @@ def encode_ahead(texts: Sequence[str], video_id: str, request: Request, script: 
 
 def _checkpoint(folder: VideoFolder, policy: Policy) -> Command:
     is_full = policy.checkpoint_state is CheckpointState.FULL
-    return Command("save_checkpoint", (new_generation(folder.checkpoints),), (("is_full", is_full),))
+    return Command("save_checkpoint", (folder.checkpoints,), (("is_full", is_full),))

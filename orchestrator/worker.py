@@ -9,6 +9,7 @@ from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 from time import perf_counter
+from typing import Any
 
 import numpy as np
 import torch
@@ -19,24 +20,31 @@ from transformers.utils.logging import disable_progress_bar
 
 from orchestrator.artifacts import VideoFolder
 from orchestrator.checkpoint import read_checkpoint, write_checkpoint
-from orchestrator.checkpoint_store import LATENTS, Generation, generations, publish_manifest, rank_file, remove_all
+from orchestrator.checkpoint_store import (
+    LATENTS,
+    Generation,
+    generations,
+    new_generation,
+    publish_manifest,
+    rank_file,
+    remove_all,
+)
 from orchestrator.choices import Device
 from orchestrator.decode import decode_latents
-from orchestrator.device_figures import device_name, peak_memory_bytes
+from orchestrator.device_figures import device_name, is_usable, peak_memory_bytes
 from orchestrator.engine import Engine
 from orchestrator.errors import DecodeMemoryError
 from orchestrator.freezing import freeze, freeze_latents, thaw, thaw_latents
 from orchestrator.gram_recorder import GramRecorder
-from orchestrator.latents_file import Denoised, read_latents, write_latents
+from orchestrator.latents_file import Denoised, try_latents, write_latents
 from orchestrator.loading import (
     load_scheduler,
     load_sharded_transformer,
-    load_text_encoder,
     load_transformer,
     load_vae,
     vae_scales,
 )
-from orchestrator.prompt_embeddings import PromptEmbeddings
+from orchestrator.prompt_embeddings import PromptEmbeddings, open_embeddings
 from orchestrator.rank import RankSpec
 from orchestrator.render_state import Branch, RenderState
 from orchestrator.reports import Stage, StageReport
@@ -131,7 +139,7 @@ class Worker:
             temporal_scale=temporal_scale,
         )
         if self.is_first:
-            self._embeddings = self._open_embeddings(dtype)
+            self._embeddings = open_embeddings(self._spec, self._device, dtype)
         if spec.loads_decoder and (self.is_first or spec.decode_parallel):
             self._vae = load_vae(folder, device=self._device)
             if spec.decode_parallel:
@@ -185,28 +193,28 @@ class Worker:
     def take_latents(self, video_id: str, request: Request, folder: Path) -> StageReport:
         """Begin a video whose latents an earlier launch has brought to the disk.
 
-        The report's result is whether all ranks could read them.
+        The report's result is whether all ranks could read them; False where they are damaged, None where they are
+        not there.
         """
         assert self._group is not None
         begin = perf_counter()
-        try:
-            denoised = read_latents(VideoFolder(folder).latents)
-        except (ValueError, OSError) as error:
-            log.warning("%s", error)
-            denoised = None
-        if not all(self._group.gather_objects(denoised is not None)):
-            return StageReport(stage=Stage.DENOISE, seconds=perf_counter() - begin, result=False)
+        denoised, could_read = try_latents(VideoFolder(folder).latents)
+        answers = self._group.gather_objects(could_read)
+        if not all(answers):
+            result = False if False in answers else None
+            return StageReport(stage=Stage.DENOISE, seconds=perf_counter() - begin, result=result)
         assert denoised is not None
         video = self._begin(video_id, request)
         video.denoised = denoised
         video.seconds = dict(denoised.stage_seconds)
         return StageReport(stage=Stage.DENOISE, seconds=perf_counter() - begin, result=True)
 
-    def save_checkpoint(self, folder: Path, *, is_full: bool) -> StageReport:
+    def save_checkpoint(self, checkpoints: Path, *, is_full: bool) -> StageReport:
         """Write the video's state between two segments: each rank its own (`is_full`), rank 0 the whole latents."""
         assert self._engine is not None and self._group is not None
         assert self._video is not None and self._video.state is not None
         begin = perf_counter()
+        folder = self.share(new_generation(checkpoints) if self.is_first else None)
         state, written = self._video.state, {}
         latents = freeze_latents(self._engine, state)
         if self.is_first:
@@ -324,6 +332,15 @@ class Worker:
         assert self._group is not None
         return any(self._group.gather_objects(flag))
 
+    def share(self, value: Any) -> Any:
+        """Rank 0's value."""
+        assert self._group is not None
+        return self._group.gather_objects(value if self.is_first else None)[0]
+
+    def is_usable(self) -> bool:
+        """Whether the rank's device still does what it is told."""
+        return is_usable(self._device)
+
     def forget(self) -> None:
         """Drop the video under way, after an error."""
         self._video = None
@@ -340,21 +357,6 @@ class Worker:
             torch.cuda.reset_peak_memory_stats(self._device)
         self._video = _Video(video_id=video_id, request=request)
         return self._video
-
-    def _open_embeddings(self, dtype: torch.dtype) -> PromptEmbeddings:
-        model = self._spec.model
-        device = self._device if model.text_device is self._spec.device else torch.device("cpu")
-        return PromptEmbeddings(
-            self._spec.embeddings,
-            partial(
-                load_text_encoder,
-                model.folder,
-                device=device,
-                dtype=dtype,
-                max_sequence_length=model.max_sequence_length,
-            ),
-            identity=f"{model.fingerprint} {model.dtype} {model.max_sequence_length} {model.text_device}",
-        )
 
     def _timed(self, stage: Stage, work: Callable[[], None]) -> StageReport:
         assert self._video is not None

@@ -16,7 +16,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from orchestrator.artifacts import RunFolder
-from orchestrator.attempts import note_failure, set_aside
+from orchestrator.attempts import Attempts, note_failure, set_aside
 from orchestrator.batch import BatchEntry
 from orchestrator.launch_record import publish_entries
 from orchestrator.request import Request, video_id
@@ -108,7 +108,7 @@ def test_all_files_of_a_video_lie_in_the_output_folder_and_nothing_but_the_encod
     with audited() as books:
         publish_entries(run_folder, "all", [entry], provenance)
         write_files(folder, np.zeros((1, 16, 16, 3), np.uint8), request)
-        note_failure(folder, step=0)
+        note_failure(folder, Attempts(), step=0)
         set_aside(folder, attempts=1, cause=prompt, details=prompt)
         assert status([str(output)]) == status([str(output), "--json"]) == 0
     capsys.readouterr()

@@ -5,7 +5,7 @@ import random
 from collections import defaultdict
 from dataclasses import dataclass, field
 
-from orchestrator.checkpoint_store import generations, publish_manifest
+from orchestrator.checkpoint_store import generations, new_generation, publish_manifest
 from orchestrator.policy import Policy, Stop
 from orchestrator.pool import Command, Event, GangLost, GangReady, Reply
 from orchestrator.reports import RoundReport, Stage, StageReport
@@ -56,6 +56,7 @@ class BookkeepingPool:
         self.commands: dict[str, list[Command]] = defaultdict(list)
         self.most_busy = 0
         self.lost: list[str] = []
+        self.loads = False
         self._random = random.Random(seed)
         self._gangs = {name: Gang() for name in [*(f"gang {index}" for index in range(num_gangs)), *self.decoders]}
         self._failures = dict(failures or {})
@@ -70,6 +71,12 @@ class BookkeepingPool:
 
     def agree(self, flag: bool) -> bool:
         return flag
+
+    def share(self, value):
+        return value
+
+    def is_loading(self, names):
+        return self.loads and any(not self._gangs[name].is_ready for name in names)
 
     def expect(self, num_videos: int) -> None:
         self.expected = num_videos
@@ -126,7 +133,8 @@ class BookkeepingPool:
             case "denoise":
                 return self._denoise(gang)
             case "save_checkpoint":
-                [folder] = command.arguments
+                [root] = command.arguments
+                folder = new_generation(root)
                 folder.mkdir(parents=True)
                 publish_manifest(folder, step=gang.step, layout="one rank", files={})
             case "take_latents":

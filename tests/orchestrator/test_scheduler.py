@@ -122,7 +122,7 @@ def test_texts_are_encoded_before_the_videos_that_need_them(tmp_path, make_batch
 
 
 def test_of_many_texts_a_share_is_encoded_at_a_time(tmp_path, make_batch, monkeypatch):
-    monkeypatch.setattr("orchestrator.scheduler.TEXTS_AHEAD", 3)
+    monkeypatch.setattr("orchestrator.texts_ahead.TEXTS_AHEAD", 3)
     batch, pool = make_batch(9, num_steps=1), BookkeepingPool(1)
     render(pool, batch, RunFolder(tmp_path))
     shares = [len(command.arguments[0]) for command in pool.commands["gang 0"] if command.method == "prepare"]
