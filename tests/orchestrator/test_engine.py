@@ -140,7 +140,7 @@ def test_rounds_follow_the_plan_segment_by_segment(engine, encode, make_request)
 @pytest.mark.parametrize(("num_steps", "num_full"), [(8, 5), (50, 20)])
 @pytest.mark.parametrize("method", [Method.CALIBRATED, Method.REUSE])
 def test_full_rounds_that_close_a_video_have_an_error_only_where_the_one_before_is_kept(
-    engine, encode, make_request, num_steps, num_full, method
+    engine, encode, make_request, *, num_steps, num_full, method
 ):
     """Of the last rounds none is kept that no forecast needs: an older one's forecast is not theirs to answer for."""
     plan = node_plan(num_steps, num_full)

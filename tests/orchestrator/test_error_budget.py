@@ -10,7 +10,7 @@ import torch
 from budget_tasks import SMALL, make_embeds, make_engine, settings_of
 
 from parallel.layout import Layout
-from spectrum import ForecastSettings, Plan, Round
+from spectrum import ForecastSettings, Plan
 
 LAYOUTS = ["ulysses 4", "ring 2 × ulysses 2", "cfg 2 × ulysses 2"]
 
