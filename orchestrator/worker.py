@@ -50,6 +50,7 @@ from parallel.process_group import Rendezvous, join_from_environment, join_group
 from parallel.token_group import TokenGroup
 from parallel.vae import apply_parallel_decode
 from spectrum import Features, ForecastSettings, Method
+from spectrum.weighted_sum import check_compiler
 
 log = logging.getLogger("orchestrator")
 
@@ -112,6 +113,8 @@ class Worker:
             self._group = TokenGroup(layout=spec.layout, rank=spec.rank)
             self._vae = load_vae(folder, device=self._device)
             return
+        if spec.forecasts:
+            check_compiler(self._device)
         dtype = getattr(torch, spec.model.dtype.value)
         if spec.shard_blocks:
             transformer = load_sharded_transformer(

