@@ -102,7 +102,7 @@ def _kernel() -> Callable[[torch.Tensor, torch.Tensor], torch.Tensor]:
             total = total + torch.where(weights_K[k] == 0, 0.0, term)
         return total.to(snapshots_KEV.dtype)
 
-    compiled: Callable[[torch.Tensor, torch.Tensor], torch.Tensor] = torch.compile(
+    compiled: Callable[[torch.Tensor, torch.Tensor], torch.Tensor] = torch.compile(  # type: ignore[call-overload]
         add_up, dynamic=False, fullgraph=True, recompile_limit=_MOST_KERNELS
     )
     return compiled
