@@ -223,11 +223,7 @@ def _load_of(request: Request) -> VideoLoad:
     plan, forecast = request.forecast.plan(request.num_steps), request.forecast
     return VideoLoad(
         size=VideoSize(num_frames=request.num_frames, height=request.height, width=request.width),
-        rounds=Rounds(
-            num_steps=len(plan),
-            num_full=plan.num_full,
-            num_snapshots=min(forecast.capacity(plan), plan.num_full),
-        ),
+        rounds=Rounds(num_steps=len(plan), num_full=plan.num_full, num_snapshots=forecast.capacity(plan)),
         is_guided=request.is_guided,
         is_velocity=forecast.features is Features.VELOCITY,
         is_tiled=request.decode_tiling,

@@ -20,6 +20,9 @@ from spectrum.plan import Plan, Round, plan_rounds
 from spectrum.plan_shapes import node_plan, uniform_plan
 from spectrum.time_axis import TimeAxis, axis_time
 
+_ADAPTIVE_HISTORY = 8
+"""Snapshots that are kept with an error budget: how many there will be is not known, and eight are as good as all."""
+
 
 class Method(StrEnum):
     """How the features of a forecast round are extrapolated."""
@@ -83,7 +86,7 @@ class ForecastSettings:
     max_gap: int = 8
     """Widest gap between full rounds (error_budget)."""
     max_history: int | None = None
-    """Snapshots that are kept; None keeps all, as the paper does."""
+    """Snapshots that are kept; None keeps all, as the paper does, and with an error budget eight."""
     degree: int = 4
     """Highest Chebyshev polynomial, the paper's M (method spectrum)."""
     ridge: float = 0.1
@@ -148,8 +151,13 @@ class ForecastSettings:
                 return self.calibration.plan
 
     def capacity(self, plan: Plan) -> int:
-        """Snapshots that a history has to hold."""
-        needed = len(plan) if self.error_budget is not None else max(plan.num_snapshots, 1)
+        """Snapshots that a history has to hold.
+
+        With an error budget any plan of so many steps has to do, and the history is bounded whatever it comes to.
+        """
+        if self.error_budget is not None:
+            return min(len(plan), self.max_history or _ADAPTIVE_HISTORY)
+        needed = max(plan.num_snapshots, 1)
         return needed if self.max_history is None else min(needed, self.max_history)
 
     def weights(  # noqa: PLR0911 - one for each method

@@ -263,7 +263,7 @@ def test_no_gang_of_64_divides_the_tokens():
         (lambda: Layout(ulysses=-1), "ulysses=-1 must be at least 1"),
         (lambda: Rounds(num_full=51), "num_full=51 must be 1 to num_steps=50"),
         (lambda: Rounds(num_full=0), "num_full=0 must be 1 to num_steps=50"),
-        (lambda: Rounds(num_full=14, num_snapshots=15), "num_snapshots=15 must be 1 to num_full=14"),
+        (lambda: Rounds(num_full=14, num_snapshots=51), "num_snapshots=51 must be 1 to num_steps=50"),
         (lambda: Assumptions(efficiency=0), "efficiency=0 must be above 0 and at most 1"),
         (lambda: Assumptions(efficiency=1.1), "efficiency=1.1 must be above 0 and at most 1"),
         (lambda: Assumptions(overlap=1.5), "overlap=1.5 must be 0 to 1"),
