@@ -20,6 +20,8 @@ from spectrum.plan import Plan, Round, plan_rounds
 from spectrum.plan_shapes import node_plan, uniform_plan
 from spectrum.time_axis import TimeAxis, axis_time
 
+_NUM_FULL = 14
+"""Of 50 steps, as many as the paper's plan has."""
 _ADAPTIVE_HISTORY = 8
 """Snapshots that are kept with an error budget: how many there will be is not known, and eight are as good as all."""
 
@@ -75,8 +77,8 @@ class ForecastSettings:
     """First gap between full rounds after the warm-up, in steps (plan paper)."""
     growth: float = 0.75
     """How much each later gap is wider, in steps: the paper's α. 0.75 → 14 of 50 rounds full, 3 → 10 (plan paper)."""
-    num_full: int = 14
-    """Full rounds (plans uniform and nodes)."""
+    num_full: int = _NUM_FULL
+    """Full rounds (plans uniform and nodes); refused where another plan has its own number."""
     node_density: float = 0.6
     """0 is uniform, 1 the Chebyshev–Lobatto nodes (plan nodes)."""
     full_steps: tuple[int, ...] = ()
@@ -220,6 +222,11 @@ class ForecastSettings:
             raise ValueError(f"axis_shift={self.axis_shift} must be a finite number above 0")
         if self.num_full < 1:
             raise ValueError(f"num_full={self.num_full} must be at least 1")
+        if self.num_full != _NUM_FULL and self.plan_shape not in {PlanShape.UNIFORM, PlanShape.NODES}:
+            raise ValueError(
+                f"num_full={self.num_full} is for the plans uniform and nodes; plan_shape={self.plan_shape} has its "
+                f"own full rounds{', fewer with a larger growth' if self.plan_shape is PlanShape.PAPER else ''}"
+            )
 
     def _check_list(self) -> None:
         if self.plan_shape is not PlanShape.LIST:

@@ -88,6 +88,13 @@ def test_a_history_holds_what_forecasts_need_and_with_an_error_budget_eight_if_n
     assert replace(adaptive, max_history=12).capacity(first_plan(50)) == 12
 
 
+@pytest.mark.parametrize("shape", [{}, {"plan_shape": "list", "full_steps": (0, 5)}])
+def test_a_number_of_full_rounds_is_refused_where_the_plan_has_its_own(shape):
+    with pytest.raises(ValueError, match=r"num_full=10 is for the plans uniform and nodes; plan_shape=(paper|list)"):
+        ForecastSettings(num_full=10, **shape)
+    assert ForecastSettings(num_full=10, plan_shape="nodes").plan(50).num_full == 10
+
+
 @pytest.mark.parametrize("field", ["blend", "damping", "node_density", "degree", "order", "ridge"])
 def test_a_bad_setting_of_another_method_is_refused_too(field):
     with pytest.raises(ValueError, match=f"{field}=-1"):
