@@ -131,6 +131,7 @@ class CostModel:
             rounds=load.rounds,
             assumptions=replace(self.assumptions, decode_ranks=decode_ranks),
             is_guided=load.is_guided,
+            forecasts_velocity=load.is_velocity,
         )
 
     def problem(self, load: VideoLoad) -> Problem:

@@ -105,6 +105,8 @@ class Render:
     assumptions: Assumptions = Assumptions()
     is_guided: bool = True
     """Whether there is an unconditional branch."""
+    forecasts_velocity: bool = False
+    """Whether the head's result is forecast, both branches combined, and not the hidden state."""
 
     def __post_init__(self) -> None:
         check_layout(self.layout, self.problem)
