@@ -50,6 +50,8 @@ class CostModel:
     is_assumed: bool = False
     """Whether nobody said what the chip is."""
     engine: AttentionEngine = AttentionEngine.DIFFUSERS
+    is_float32_on_gpu: bool = False
+    """Whether it computes in float32 on GPUs."""
     weight_bytes: int = 2
     text_encoder_bytes: float = 0.0
     """On the GPU."""
@@ -142,6 +144,7 @@ class CostModel:
             is_guided=load.is_guided,
             engine=self.engine,
             ranks_per_node=self.network.gpus_per_node,
+            is_float32_on_gpu=self.is_float32_on_gpu,
         )
 
     def _sharding_seconds(self, render: Render) -> float:
