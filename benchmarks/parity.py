@@ -121,7 +121,8 @@ def render_rank(rank: int, case: Case, setting: Setting, folder: Path) -> None:
     if device.type == "cuda":
         torch.cuda.set_device(device)
     world_size = case.layout.world_size
-    join_group(FileStore(str(folder / "store"), world_size), rank=rank, world_size=world_size, device=device)
+    store = FileStore(str(folder / "store"), world_size)
+    join_group(store, rank=rank, world_size=world_size, device=device, engine=case.attention)
     model = build(
         setting.folder,
         layout=case.layout,

@@ -100,11 +100,12 @@ class Worker:
         """Join the gang's process group; `address` is this node's own."""
         use_interface_of(address)
         store = self._store or reach_store(rendezvous)
-        join_group(store, rank=self._spec.rank, world_size=self._spec.layout.world_size, device=self._device)
+        spec = self._spec
+        join_group(store, rank=spec.rank, world_size=spec.layout.world_size, device=self._device, engine=spec.engine)
 
     def join_torchrun(self) -> None:
         """Join the process group that torchrun describes."""
-        join_from_environment(self._device)
+        join_from_environment(self._device, engine=self._spec.engine)
 
     def load(self) -> None:
         """Load this rank's part of the model. The process group must have been joined, if there are other ranks."""
