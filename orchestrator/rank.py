@@ -60,7 +60,7 @@ def rank_spec(plan: LaunchPlan, rank: int, *, device_index: int = 0) -> RankSpec
         device_index=device_index,
         num_threads=plan.cluster.cpus_per_rank,
         loads_decoder=not plan.decoders.count,
-        forecasts=any(one.forecast.method is not Method.NONE for one in plan.requests.values()),
+        forecasts=any(one.request.forecast.method is not Method.NONE for one in plan.entries.values()),
     )
 
 
