@@ -117,7 +117,7 @@ class ForecastConfig:
     max_gap: int = 8
     """Widest gap between full rounds (error_budget)."""
     max_history: int | None = None
-    """Snapshots that are kept for each branch; null keeps all, as the paper does."""
+    """Snapshots that are kept for each branch; null: all, as the paper has it, and eight with error_budget."""
     degree: int = 4
     """Highest Chebyshev polynomial (spectrum)."""
     ridge: float = 0.1

@@ -50,6 +50,8 @@ class CostModel:
     is_assumed: bool = False
     """Whether nobody said what the chip is."""
     engine: AttentionEngine = AttentionEngine.DIFFUSERS
+    is_float32_on_gpu: bool = False
+    """Whether it computes in float32 on GPUs."""
     weight_bytes: int = 2
     text_encoder_bytes: float = 0.0
     """On the GPU."""
@@ -131,6 +133,7 @@ class CostModel:
             rounds=load.rounds,
             assumptions=replace(self.assumptions, decode_ranks=decode_ranks),
             is_guided=load.is_guided,
+            forecasts_velocity=load.is_velocity,
         )
 
     def problem(self, load: VideoLoad) -> Problem:
@@ -141,6 +144,7 @@ class CostModel:
             is_guided=load.is_guided,
             engine=self.engine,
             ranks_per_node=self.network.gpus_per_node,
+            is_float32_on_gpu=self.is_float32_on_gpu,
         )
 
     def _sharding_seconds(self, render: Render) -> float:
@@ -223,11 +227,7 @@ def _load_of(request: Request) -> VideoLoad:
     plan, forecast = request.forecast.plan(request.num_steps), request.forecast
     return VideoLoad(
         size=VideoSize(num_frames=request.num_frames, height=request.height, width=request.width),
-        rounds=Rounds(
-            num_steps=len(plan),
-            num_full=plan.num_full,
-            num_snapshots=min(forecast.capacity(plan), plan.num_full),
-        ),
+        rounds=Rounds(num_steps=len(plan), num_full=plan.num_full, num_snapshots=forecast.capacity(plan)),
         is_guided=request.is_guided,
         is_velocity=forecast.features is Features.VELOCITY,
         is_tiled=request.decode_tiling,

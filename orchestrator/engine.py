@@ -170,20 +170,25 @@ class Engine:
     def _remember(self, state: RenderState, features: dict[str, torch.Tensor]) -> float | None:
         """Keep the features of a full round; the error of the forecast that would have been made instead.
 
+        None where no forecast would have been made: at the first round, and where the full round before is not in the
+        history, since none is that no forecast needs any more.
+
         With an error budget the next full round is decided here as well: from sums over all ranks and both branches,
         which have the same bits on every rank.
         """
         settings, step = state.forecast, state.step
-        if settings.method is Method.NONE:
+        [steps] = {history.steps for history in state.histories.values()}
+        is_current = steps[-1:] == tuple(one for one in state.plan.full_steps if one < step)[-1:] != ()
+        is_remembered = state.plan.is_remembered(step)
+        if settings.method is Method.NONE or not (is_current or is_remembered):
             return None
         products = torch.stack([state.histories[name].inner_products(one) for name, one in features.items()]).sum(0)
         products = self.group.sum(products, self.device)
-        [steps] = {history.steps for history in state.histories.values()}
         error = None
-        if steps:
+        if is_current:
             weights_K = settings.weights(steps, step, num_steps=state.request.num_steps)
             error = state.gram.forecast_error(weights_K, products)
-        if not state.plan.is_remembered(step):
+        if not is_remembered:
             return error
         state.gram.append(products)
         for name, one in features.items():

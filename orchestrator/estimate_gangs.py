@@ -10,7 +10,7 @@ from orchestrator.estimate_config import EstimateConfig
 from orchestrator.estimate_memory import rank_case, what_does_not_fit
 from orchestrator.estimate_room import Place, node_memory_bytes
 from orchestrator.gang_choice import Objective, choose_gangs
-from orchestrator.gang_layout import Kinds, decodes_in_parallel, layout_of
+from orchestrator.gang_layout import Kinds, decodes_in_parallel, is_float32_on_gpu, layout_of
 from orchestrator.model_facts import ModelFacts
 from orchestrator.room import most_gangs
 from parallel.layout import AttentionEngine, Layout, choose_layout, possible_layouts, splits_evenly
@@ -93,6 +93,7 @@ def _costs(config: EstimateConfig, model: ModelFacts, place: Place) -> CostModel
     return replace(
         costs,
         engine=choose(AttentionEngine, config.parallel.engine, "parallel.engine"),
+        is_float32_on_gpu=is_float32_on_gpu(config, place.device),
         weight_bytes=model.value_bytes,
         vae_parameters=model.vae_parameters,
         text_encoder_bytes=float(model.text_parameters * model.value_bytes) if text_device is place.device else 0.0,

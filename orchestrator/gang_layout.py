@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from orchestrator.checks import num_tokens
-from orchestrator.choices import ClusterKind, Device, choose
+from orchestrator.choices import ClusterKind, Device, DType, choose
 from orchestrator.config import LaunchConfig
 from orchestrator.devices import count_gpus
 from orchestrator.errors import BadInput
@@ -27,13 +27,18 @@ Kinds = Mapping[VideoKind, str]
 """The kinds of video in a batch, and where each stands first."""
 
 
-def problems_of(config: LaunchConfig, kinds: Kinds) -> tuple[Problem, ...]:
-    """What a layout has to fit, each once.
+def problems_of(config: LaunchConfig, kinds: Kinds, device: Device) -> tuple[Problem, ...]:
+    """What a layout of ranks on `device` has to fit, each once.
 
     Raises:
         BadInput: there is no such attention engine.
     """
-    return tuple(_first_kinds(config, kinds))
+    return tuple(_first_kinds(config, kinds, device))
+
+
+def is_float32_on_gpu(config: LaunchConfig, device: Device) -> bool:
+    """Whether the model computes in float32 on GPUs."""
+    return device is Device.CUDA and choose(DType, config.model.dtype, "model.dtype") is DType.FLOAT32
 
 
 def layout_of(
@@ -59,7 +64,7 @@ def layout_of(
         BadInput: it is impossible for some video of the batch; the line says where that is, why, and which layouts
             are possible.
     """
-    first_kinds, parallel = _first_kinds(config, kinds), config.parallel
+    first_kinds, parallel = _first_kinds(config, kinds, device), config.parallel
     where = {problem: _where(kinds, one) for problem, one in first_kinds.items()}
     degrees = {"cfg": parallel.cfg, "ring": parallel.ring, "ulysses": parallel.ulysses}
     given = {name: degree for name, degree in degrees.items() if degree is not None}
@@ -85,7 +90,7 @@ def layout_of(
     return layout
 
 
-def _first_kinds(config: LaunchConfig, kinds: Kinds) -> dict[Problem, VideoKind]:
+def _first_kinds(config: LaunchConfig, kinds: Kinds, device: Device) -> dict[Problem, VideoKind]:
     """What a layout has to fit, and the first kind of video that asks for it."""
     engine = choose(AttentionEngine, config.parallel.engine, "parallel.engine")
     first: dict[Problem, VideoKind] = {}
@@ -95,6 +100,7 @@ def _first_kinds(config: LaunchConfig, kinds: Kinds) -> dict[Problem, VideoKind]
             num_tokens=num_tokens(kind),
             is_guided=kind.is_guided,
             engine=engine,
+            is_float32_on_gpu=is_float32_on_gpu(config, device),
         )
         first.setdefault(problem, kind)
     return first

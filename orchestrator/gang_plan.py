@@ -11,7 +11,7 @@ from orchestrator.cost_model import cost_model, loads_of
 from orchestrator.devices import count_cpus, count_gpus, gpu_model
 from orchestrator.errors import BadInput
 from orchestrator.gang_choice import Objective, choose_gangs
-from orchestrator.gang_layout import Kinds, layout_of
+from orchestrator.gang_layout import Kinds, is_float32_on_gpu, layout_of
 from orchestrator.request import Request
 from orchestrator.room import Room, most_gangs
 from parallel.layout import AttentionEngine, Layout
@@ -101,6 +101,7 @@ def plan_gangs(
                 cpus_per_rank=cluster.cpus_per_rank,
             ),
             engine=choose(AttentionEngine, config.parallel.engine, "parallel.engine"),
+            is_float32_on_gpu=is_float32_on_gpu(config, device),
             text_encoder_bytes=_text_encoder_bytes(model_folder) if encodes_on_gpu else 0.0,
             decode_parallel=config.decode.parallel,
             has_decoders=config.decode.workers > 0,

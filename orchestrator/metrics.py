@@ -9,6 +9,7 @@ from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
+from math import isfinite
 from time import monotonic
 from typing import Any, Protocol
 
@@ -135,7 +136,7 @@ class BatchMetrics(Silent):
         for one in report.rounds:
             self._sums[ROUNDS, one.kind.value] += 1
             self._sums[ROUND_SECONDS, one.kind.value] += one.seconds
-            if one.forecast_error is not None:
+            if one.forecast_error is not None and isfinite(one.forecast_error):  # NaN would spoil the sum for good
                 self._observed.append((FORECAST_ERROR, one.forecast_error))
 
     def idle_shares(self) -> dict[str, float]:

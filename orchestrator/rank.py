@@ -8,6 +8,7 @@ from orchestrator.choices import Device
 from orchestrator.launch_plan import LaunchPlan, ModelSpec
 from orchestrator.pool import Command, run_command
 from parallel.layout import AttentionEngine, Layout
+from spectrum import Method
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -34,6 +35,8 @@ class RankSpec:
     """Whether this gang decodes its videos itself."""
     decodes_only: bool = False
     """Whether this is a decode worker, which has no part of the transformer."""
+    forecasts: bool = True
+    """Whether some video has forecast rounds."""
 
 
 def rank_spec(plan: LaunchPlan, rank: int, *, device_index: int = 0) -> RankSpec:
@@ -57,6 +60,7 @@ def rank_spec(plan: LaunchPlan, rank: int, *, device_index: int = 0) -> RankSpec
         device_index=device_index,
         num_threads=plan.cluster.cpus_per_rank,
         loads_decoder=not plan.decoders.count,
+        forecasts=any(one.request.forecast.method is not Method.NONE for one in plan.entries.values()),
     )
 
 

@@ -7,6 +7,7 @@ import sys
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from importlib.metadata import version
+from math import isfinite
 from pathlib import Path
 from statistics import median
 from typing import Any
@@ -116,7 +117,10 @@ def _as_json(folder: VideoFolder, result: Result, provenance: Provenance) -> dic
         "plan": [one.kind.value for one in result.rounds],
         "num_full_rounds": sum(one.kind is Round.FULL for one in result.rounds),
         "forecast_errors": {
-            str(one.step): one.forecast_error for one in result.rounds if one.forecast_error is not None
+            # JSON knows no NaN and no infinity.
+            str(one.step): one.forecast_error if isfinite(one.forecast_error) else None
+            for one in result.rounds
+            if one.forecast_error is not None
         },
         "resumed": list(result.resumed),
         "fallback_steps": [one.step for one in result.rounds if one.is_fallback],

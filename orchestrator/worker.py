@@ -58,6 +58,7 @@ from parallel.process_group import Rendezvous, join_from_environment, join_group
 from parallel.token_group import TokenGroup
 from parallel.vae import apply_parallel_decode
 from spectrum import Features, ForecastSettings, Method
+from spectrum.weighted_sum import check_compiler
 
 log = logging.getLogger("orchestrator")
 
@@ -107,11 +108,12 @@ class Worker:
         """Join the gang's process group; `address` is this node's own."""
         use_interface_of(address)
         store = self._store or reach_store(rendezvous)
-        join_group(store, rank=self._spec.rank, world_size=self._spec.layout.world_size, device=self._device)
+        spec = self._spec
+        join_group(store, rank=spec.rank, world_size=spec.layout.world_size, device=self._device, engine=spec.engine)
 
     def join_torchrun(self) -> None:
         """Join the process group that torchrun describes."""
-        join_from_environment(self._device)
+        join_from_environment(self._device, engine=self._spec.engine)
 
     def load(self) -> None:
         """Load this rank's part of the model. The process group must have been joined, if there are other ranks."""
@@ -120,6 +122,8 @@ class Worker:
             self._group = TokenGroup(layout=spec.layout, rank=spec.rank)
             self._vae = load_vae(folder, device=self._device)
             return
+        if spec.forecasts:
+            check_compiler(self._device)
         dtype = getattr(torch, spec.model.dtype.value)
         if spec.shard_blocks:
             transformer = load_sharded_transformer(

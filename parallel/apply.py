@@ -6,11 +6,12 @@ import torch
 from diffusers import ContextParallelConfig, ModelMixin
 from torch.distributed.device_mesh import DeviceMesh
 
-from parallel.layout import AttentionEngine, Layout, LayoutError
+from parallel.layout import AttentionEngine, Layout, LayoutError, takes_16_bits_alone
 from parallel.token_group import TokenGroup, join_token_group
 
 _BACKEND_WITH_LSE = "_native_cudnn"
 """diffusers' attention backend for a ring on GPUs: its default one gives no log-sum-exp, which joins the parts."""
+_DTYPES_WITH_LSE = (torch.bfloat16, torch.float16)
 
 
 def apply_sequence_parallel(
@@ -47,6 +48,12 @@ def apply_sequence_parallel(
         raise LayoutError(f"{layout} does not divide the model's {num_heads} attention heads")
     if uneven and (engine is not AttentionEngine.DIFFUSERS or min(layout.ring, layout.ulysses) > 1):
         raise LayoutError(f"{layout} with the {engine.value} engine cannot take slices of unequal length")
+    on_gpu = transformer.device.type == "cuda"
+    if on_gpu and transformer.dtype not in _DTYPES_WITH_LSE and takes_16_bits_alone(layout, engine):
+        raise LayoutError(
+            f"{layout} with the {engine.value} engine computes attention on GPUs in bfloat16 or float16 alone, and "
+            f"the model is in {str(transformer.dtype).removeprefix('torch.')}"
+        )
     group = join_token_group(layout, rank=rank, device_type=transformer.device.type)
     if group.mesh is not None and layout.sequence_degree > 1:
         _split_tokens(transformer, layout, group.mesh, uneven=uneven)

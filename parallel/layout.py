@@ -78,6 +78,16 @@ class Problem:
     engine: AttentionEngine = AttentionEngine.DIFFUSERS
     ranks_per_node: int = 8
     """Ranks that share fast links."""
+    is_float32_on_gpu: bool = False
+    """Whether the model computes in float32 on GPUs, which not all attention can."""
+
+
+def takes_16_bits_alone(layout: Layout, engine: AttentionEngine) -> bool:
+    """Whether its self-attention on GPUs is a kernel (cuDNN's or FlashAttention's) for bfloat16 and float16 alone.
+
+    Of the diffusers engine a ring's is, which needs the log-sum-exp; of xfuser any over split tokens.
+    """
+    return layout.ring > 1 or (engine is AttentionEngine.XFUSER and layout.sequence_degree > 1)
 
 
 def reasons_against(layout: Layout, problem: Problem) -> list[str]:
@@ -87,6 +97,9 @@ def reasons_against(layout: Layout, problem: Problem) -> list[str]:
         reasons.append("cfg 2 needs two guidance branches, and denoise.guidance_scale is at most 1")
     if problem.num_heads % layout.ulysses:
         reasons.append(f"ulysses {layout.ulysses} does not divide the model's {problem.num_heads} attention heads")
+    if problem.is_float32_on_gpu and takes_16_bits_alone(layout, problem.engine):
+        what = "a ring" if problem.engine is AttentionEngine.DIFFUSERS else "the xfuser engine"
+        reasons.append(f"{what} computes attention on GPUs in bfloat16 or float16 alone, and model.dtype is float32")
     slices = layout.sequence_degree
     if problem.num_tokens < slices:
         reasons.append(f"there are fewer tokens ({problem.num_tokens}) than slices ({slices})")

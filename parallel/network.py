@@ -13,14 +13,15 @@ def use_interface_of(address: str) -> None:
     """Make gloo and NCCL use the interface that has this node's IPv4 `address`.
 
     Left alone, gloo binds to what the host name resolves to, which on many clusters is the loopback: ranks on
-    another node then never reach it. Interfaces that the environment names already are kept.
+    another node then never reach it. Interfaces that the environment names already are kept. Gloo takes a name as it
+    is; NCCL takes it for the beginning of one, where eth1 is also eth10, unless "=" stands before it.
 
     Raises:
         ValueError: no interface of this node has the address.
     """
-    for variable in ("GLOO_SOCKET_IFNAME", "NCCL_SOCKET_IFNAME"):
+    for variable, exactly in (("GLOO_SOCKET_IFNAME", ""), ("NCCL_SOCKET_IFNAME", "=")):
         if variable not in os.environ:
-            os.environ[variable] = interface_of(address)
+            os.environ[variable] = exactly + interface_of(address)
 
 
 def interface_of(address: str) -> str:

@@ -11,7 +11,7 @@ import torch.distributed as dist
 from torch.distributed import TCPStore  # type: ignore[attr-defined]
 from torch.distributed.distributed_c10d import Store
 
-from parallel.layout import Layout
+from parallel.layout import AttentionEngine, Layout
 
 JOIN_TIMEOUT = timedelta(seconds=120)
 COLLECTIVE_TIMEOUT = timedelta(minutes=10)
@@ -62,7 +62,14 @@ def reach_store(rendezvous: Rendezvous) -> TCPStore:
     )
 
 
-def join_group(store: Store, *, rank: int, world_size: int, device: torch.device) -> None:
+def join_group(
+    store: Store,
+    *,
+    rank: int,
+    world_size: int,
+    device: torch.device,
+    engine: AttentionEngine = AttentionEngine.DIFFUSERS,
+) -> None:
     """Make this process `rank` of the default group: NCCL on GPUs, gloo on the CPU.
 
     The device must be the current one already. Returns once every rank has joined.
@@ -73,18 +80,27 @@ def join_group(store: Store, *, rank: int, world_size: int, device: torch.device
         rank=rank,
         world_size=world_size,
         timeout=COLLECTIVE_TIMEOUT,
-        device_id=device if device.type == "cuda" else None,
+        device_id=_bound_device(device, engine),
     )
 
 
-def join_from_environment(device: torch.device) -> None:
+def join_from_environment(device: torch.device, *, engine: AttentionEngine = AttentionEngine.DIFFUSERS) -> None:
     """Join the group that `torchrun` describes in the environment (RANK, WORLD_SIZE, MASTER_ADDR, MASTER_PORT)."""
     dist.init_process_group(
         backend="cpu:gloo,cuda:nccl" if device.type == "cuda" else "gloo",
         init_method="env://",
         timeout=COLLECTIVE_TIMEOUT,
-        device_id=device if device.type == "cuda" else None,
+        device_id=_bound_device(device, engine),
     )
+
+
+def _bound_device(device: torch.device, engine: AttentionEngine) -> torch.device | None:
+    """The device that the group is bound to, so that NCCL connects at once; None leaves it to the current device.
+
+    xfuser makes groups of its own, and says in `init_distributed_environment` that NCCL fails in them (error 1) where
+    the default group is bound to a device.
+    """
+    return device if device.type == "cuda" and engine is not AttentionEngine.XFUSER else None
 
 
 def torchrun_ranks() -> tuple[int, int]:

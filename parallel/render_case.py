@@ -21,13 +21,14 @@ class Rounds:
     num_steps: int = 50
     num_full: int = 50
     num_snapshots: int | None = None
-    """Snapshots that a forecast round reads of each branch; None: as many as there are full rounds, the most."""
+    """Snapshots that a forecast round reads of each branch; None: as many as there are full rounds. More than these
+    are room that is kept for a plan which is not known yet."""
 
     def __post_init__(self) -> None:
         if not 1 <= self.num_full <= self.num_steps:
             raise ValueError(f"num_full={self.num_full} must be 1 to num_steps={self.num_steps}")
-        if self.num_snapshots is not None and not 1 <= self.num_snapshots <= self.num_full:
-            raise ValueError(f"num_snapshots={self.num_snapshots} must be 1 to num_full={self.num_full}")
+        if self.num_snapshots is not None and not 1 <= self.num_snapshots <= self.num_steps:
+            raise ValueError(f"num_snapshots={self.num_snapshots} must be 1 to num_steps={self.num_steps}")
 
     @property
     def num_forecast(self) -> int:
@@ -104,6 +105,8 @@ class Render:
     assumptions: Assumptions = Assumptions()
     is_guided: bool = True
     """Whether there is an unconditional branch."""
+    forecasts_velocity: bool = False
+    """Whether the head's result is forecast, both branches combined, and not the hidden state."""
 
     def __post_init__(self) -> None:
         check_layout(self.layout, self.problem)

@@ -2,7 +2,7 @@
 
 Counted, not measured: `benchmarks.denoise_memory` and `benchmarks.decode_memory` count the tensors that are alive at
 once on one rank. What kernels, CUDA and NCCL take beside them is `RESERVED_BYTES`, and what several ranks exchange is
-assumed: Ulysses holds three slices of queries, keys and values twice, a ring all keys and values of its heads.
+assumed: Ulysses holds three slices of queries, keys and values twice. A ring holds all its ranks' keys and values.
 """
 
 from dataclasses import dataclass, field
@@ -16,6 +16,8 @@ BRANCH_SLICES = 11.2
 """Slices of features (tokens × width) alive at most in a block whose feed-forward network is narrow."""
 FEED_FORWARD_SLICES = 4.4
 """The same within a feed-forward network, beside its two inner layers."""
+RING_SLICES = 8.0
+"""In a ring, beside all its keys and values: the outputs of two parts, joined in float32."""
 DECODE_BYTES_PER_PIXEL = 19_300
 """Of one frame's area, by the decoder of Wan2.1 in float32 working on four frames at once."""
 TILED_BYTES_PER_PIXEL = 3_100
@@ -165,8 +167,8 @@ def activation_bytes(case: MemoryCase) -> float:
     slices = max(BRANCH_SLICES, FEED_FORWARD_SLICES + inner)
     if case.layout.ulysses > 1:
         slices += 3
-    if case.layout.ring > 1:
-        slices += 2 * case.layout.ring / case.layout.ulysses
+    if case.layout.ring > 1:  # after Ulysses has traded tokens for heads a rank still holds one slice of each
+        slices += 2 * case.layout.ring + RING_SLICES
     # The patches of all tokens are embedded on every rank, and stay until the first block is done.
     whole = case.size.num_tokens * case.model.width * case.value_bytes if case.layout.sequence_degree > 1 else 0
     return slices * case.slice_bytes + whole

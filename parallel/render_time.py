@@ -12,8 +12,7 @@ What is assumed beyond the numbers of `Chip`, `Network` and `Assumptions`:
 - The transformer's weights are whole on every rank: nothing is gathered for them (FSDP would).
 - Ranks lie in the order cfg, ring, Ulysses, the last consecutive. A group that fits in a node talks at the node's
   pace, any other wholly at the pace across nodes.
-- A forecast reads the history once in bf16. `History.forecast` now keeps its sum in fp32 memory and moves about five
-  times as much: about half a percent of a video at most.
+- A forecast reads the history once in bf16 and writes its result once, as the kernel of `History.forecast` does.
 - Loading of weights, waiting for ranks and a first video's compilation are left out.
 
 `benchmarks.predict` prints how far it is from published figures. Standard library only.
@@ -93,7 +92,8 @@ def predict(render: Render) -> Breakdown:
     rounds, assumed, chip = render.rounds, render.assumptions, render.chip
     flops = pass_flops(render.model, render.size.num_tokens, shards=render.layout.sequence_degree)
     passes = rounds.num_full * render.own_branches * _slowdown(render)
-    wire = rounds.num_full * _full_wire_seconds(render) + rounds.num_steps * _guidance_seconds(render)
+    guided_steps = rounds.num_full if render.forecasts_velocity else rounds.num_steps
+    wire = rounds.num_full * _full_wire_seconds(render) + guided_steps * _guidance_seconds(render)
     return Breakdown(
         matmul=passes * flops.matmul / chip.matmul_flops,
         attention=passes * flops.attention / chip.attention_flops,
@@ -158,7 +158,7 @@ def _full_wire_seconds(render: Render) -> float:
 
 
 def _guidance_seconds(render: Render) -> float:
-    """Seconds on the wire of one step, full or forecast, to bring the branches together."""
+    """Seconds on the wire of one step to bring the branches together; a forecast of what they come to needs none."""
     if render.layout.cfg == 1:
         return 0.0
     return render.network.seconds(guidance_bytes(render), collectives=1, span=render.layout.world_size)
@@ -166,9 +166,12 @@ def _guidance_seconds(render: Render) -> float:
 
 def _forecast_seconds(render: Render) -> float:
     """Seconds of one forecast round on one rank, the wire apart."""
+    solver = render.own_tokens * PATCH_VALUES * SOLVER_BYTES
+    if render.forecasts_velocity:  # of both branches at once, and behind the head
+        velocity = render.own_tokens * PATCH_VALUES * BF16_BYTES
+        return ((render.rounds.history + 1) * velocity + solver) / render.chip.memory_bytes
     features = render.own_tokens * render.model.width * BF16_BYTES
     moved = (render.rounds.history + 2) * features  # the history read, the forecast written and read by the head
     head = pass_flops(render.model, render.size.num_tokens, shards=render.layout.sequence_degree).head
-    solver = render.own_tokens * PATCH_VALUES * SOLVER_BYTES
     branches = render.own_branches * (moved / render.chip.memory_bytes + head / render.chip.matmul_flops)
     return branches + solver / render.chip.memory_bytes

@@ -5,7 +5,7 @@ next full round may be. Everything here is a pure function of numbers that all r
 decision.
 """
 
-from math import floor
+from math import floor, isfinite
 
 from spectrum.forecasters.damped import damped_weights
 from spectrum.gram import Gram
@@ -36,6 +36,7 @@ def next_full_step(step: int, *, gap: int, error: float | None, num_steps: int, 
         step: of the full round just run.
         gap: steps since the full round before; 0 at the first.
         error: of the forecast that would have been made at `step`, relative to the features' norm; None at the first.
+            One that is not finite makes the next round full.
         num_steps: of the video.
         budget: the relative error to hold.
         max_gap: no gap is wider.
@@ -46,7 +47,7 @@ def next_full_step(step: int, *, gap: int, error: float | None, num_steps: int, 
     last = num_steps - 1
     if step >= last:
         return num_steps
-    if error is None or gap < 1:
+    if error is None or not isfinite(error) or gap < 1:
         return step + 1
     allowed = gap * (budget / error) ** (1 / _ORDER) if error > 0 else float("inf")
     most = min(_MOST_GROWTH * gap + 1, max_gap, last - step)
@@ -62,7 +63,8 @@ def first_untrusted(settings: ForecastSettings, gram: Gram, steps: tuple[int, ..
     assert settings.error_budget is not None
     for target in range(steps[-1] + 1, end):
         weights_K = settings.weights(steps, target, num_steps=num_steps)
-        if gram.distance(weights_K, damped_weights(steps, target)) > _OUT_OF_PROPORTION * settings.error_budget:
+        distance = gram.distance(weights_K, damped_weights(steps, target))
+        if not distance <= _OUT_OF_PROPORTION * settings.error_budget:  # NaN is untrusted too
             return target
     return end
 

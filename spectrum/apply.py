@@ -5,8 +5,9 @@ from itertools import chain
 from torch import nn
 
 from spectrum.block_lists import find_block_lists
-from spectrum.settings import ForecastSettings
+from spectrum.settings import ForecastSettings, Method
 from spectrum.trunk import Trunk
+from spectrum.weighted_sum import check_compiler
 
 
 def apply_spectrum(
@@ -33,6 +34,7 @@ def apply_spectrum(
 
     Raises:
         ValueError: the blocks of `transformer` are not in such lists, or it has the forecaster already.
+        RuntimeError: `transformer` is on a GPU, and the forecasts' kernel cannot be compiled.
     """
     # Here and not above: the rest of the package works where diffusers is not installed.
     from spectrum.diffusers_hook import attach  # noqa: PLC0415
@@ -42,7 +44,11 @@ def apply_spectrum(
     block_lists = find_block_lists(transformer)
     own_lists = {name: getattr(transformer, name) for name in block_lists.names}
     blocks = next(iter(own_lists.values())) if len(own_lists) == 1 else chain.from_iterable(own_lists.values())
-    trunk = Trunk(blocks, settings or ForecastSettings(), hidden_index=block_lists.hidden_index)
+    settings = settings or ForecastSettings()
+    trunk = Trunk(blocks, settings, hidden_index=block_lists.hidden_index)
+    if settings.method is not Method.NONE:
+        for device in {parameter.device for parameter in transformer.parameters()}:
+            check_compiler(device)
     trunk.stands_in_for = own_lists
     for name in own_lists:
         setattr(transformer, name, nn.ModuleList())

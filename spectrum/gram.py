@@ -5,7 +5,7 @@ are sums over tokens: those of the ranks' slices and of both branches add up to 
 """
 
 from collections.abc import Sequence
-from math import sqrt
+from math import isfinite, nan, sqrt
 
 import torch
 
@@ -39,7 +39,7 @@ class Gram:
         self._matrix_KK = grown[-self._capacity :, -self._capacity :]
 
     def forecast_error(self, weights_K: torch.Tensor, products: torch.Tensor) -> float:
-        """‖h − Σₖ wₖhₖ‖ / ‖h‖ for a new h, given as in `append`."""
+        """‖h − Σₖ wₖhₖ‖ / ‖h‖ for a new h, given as in `append`; 0 for h = 0, NaN where a product is not finite."""
         norm = float(products[-1])
         squared = norm - 2 * float(weights_K @ products[:-1]) + float(weights_K @ self._matrix_KK @ weights_K)
         return _root_of_ratio(squared, norm)
@@ -76,5 +76,9 @@ def open_loop_errors(
 
 
 def _root_of_ratio(squared: float, norm: float) -> float:
-    # Rounding may leave a difference of nearly equal numbers below zero.
-    return sqrt(max(squared, 0.0) / norm) if norm > 0 else 0.0
+    """NaN where either is not finite: features that have overflowed must not look like a perfect forecast."""
+    if norm == 0:
+        return 0.0
+    if not (isfinite(squared) and isfinite(norm)):
+        return nan
+    return sqrt(max(squared, 0.0) / norm)  # rounding may leave a difference of nearly equal numbers below zero

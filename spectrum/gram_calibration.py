@@ -7,6 +7,7 @@ strong it should be is decided by rendering.
 """
 
 from collections.abc import Callable, Sequence
+from math import isfinite
 
 import torch
 
@@ -38,17 +39,17 @@ def fitted_weights(
         gram_TT: (T, T), float64.
         full_steps: of the plan, ascending, from 0.
         prior: gives w₀.
-        shrinkage: μ > 0. Infinity gives the prior, less what its weights' sum lacks to 1.
+        shrinkage: μ > 0 and finite. The larger, the nearer to the prior, less what its weights' sum lacks to 1.
         max_history: snapshots that a forecast may use.
 
     Returns:
         T − 1 lists, as `Calibration.weights`.
 
     Raises:
-        ValueError: `shrinkage` is not above 0.
+        ValueError: `shrinkage` is not a finite number above 0.
     """
-    if not shrinkage > 0:
-        raise ValueError(f"shrinkage={shrinkage} must be above 0")
+    if not (isfinite(shrinkage) and shrinkage > 0):
+        raise ValueError(f"shrinkage={shrinkage} must be a finite number above 0")
     fitted = []
     for step in range(1, gram_TT.shape[0]):
         history = [one for one in full_steps if one < step][-max_history:]

@@ -20,6 +20,11 @@ from spectrum.plan import Plan, Round, plan_rounds
 from spectrum.plan_shapes import node_plan, uniform_plan
 from spectrum.time_axis import TimeAxis, axis_time
 
+_NUM_FULL = 14
+"""Of 50 steps, as many as the paper's plan has."""
+_ADAPTIVE_HISTORY = 8
+"""Snapshots that are kept with an error budget: how many there will be is not known, and eight are as good as all."""
+
 
 class Method(StrEnum):
     """How the features of a forecast round are extrapolated."""
@@ -72,8 +77,8 @@ class ForecastSettings:
     """First gap between full rounds after the warm-up, in steps (plan paper)."""
     growth: float = 0.75
     """How much each later gap is wider, in steps: the paper's α. 0.75 → 14 of 50 rounds full, 3 → 10 (plan paper)."""
-    num_full: int = 14
-    """Full rounds (plans uniform and nodes)."""
+    num_full: int = _NUM_FULL
+    """Full rounds (plans uniform and nodes); refused where another plan has its own number."""
     node_density: float = 0.6
     """0 is uniform, 1 the Chebyshev–Lobatto nodes (plan nodes)."""
     full_steps: tuple[int, ...] = ()
@@ -83,7 +88,7 @@ class ForecastSettings:
     max_gap: int = 8
     """Widest gap between full rounds (error_budget)."""
     max_history: int | None = None
-    """Snapshots that are kept; None keeps all, as the paper does."""
+    """Snapshots that are kept; None keeps all, as the paper does, and with an error budget eight."""
     degree: int = 4
     """Highest Chebyshev polynomial, the paper's M (method spectrum)."""
     ridge: float = 0.1
@@ -148,8 +153,13 @@ class ForecastSettings:
                 return self.calibration.plan
 
     def capacity(self, plan: Plan) -> int:
-        """Snapshots that a history has to hold."""
-        needed = len(plan) if self.error_budget is not None else max(plan.num_snapshots, 1)
+        """Snapshots that a history has to hold.
+
+        With an error budget any plan of so many steps has to do, and the history is bounded whatever it comes to.
+        """
+        if self.error_budget is not None:
+            return min(len(plan), self.max_history or _ADAPTIVE_HISTORY)
+        needed = max(plan.num_snapshots, 1)
         return needed if self.max_history is None else min(needed, self.max_history)
 
     def weights(  # noqa: PLR0911 - one for each method
@@ -212,6 +222,11 @@ class ForecastSettings:
             raise ValueError(f"axis_shift={self.axis_shift} must be a finite number above 0")
         if self.num_full < 1:
             raise ValueError(f"num_full={self.num_full} must be at least 1")
+        if self.num_full != _NUM_FULL and self.plan_shape not in {PlanShape.UNIFORM, PlanShape.NODES}:
+            raise ValueError(
+                f"num_full={self.num_full} is for the plans uniform and nodes; plan_shape={self.plan_shape} has its "
+                f"own full rounds{', fewer with a larger growth' if self.plan_shape is PlanShape.PAPER else ''}"
+            )
 
     def _check_list(self) -> None:
         if self.plan_shape is not PlanShape.LIST:

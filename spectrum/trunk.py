@@ -83,17 +83,16 @@ class Trunk(nn.Module):
         if self.call is None:
             return self._run_blocks(hidden_states, *args, **kwargs)
         state, step = self._state_of(self.call), self.call.step
-        kind = state.plan[step]
+        kind, is_needed_later = state.plan[step], state.plan.is_remembered(step)
         state.rounds.append(kind)
         if kind is Round.FORECAST:
-            weights_K = self.settings.weights(state.history.steps, step, num_steps=self.call.num_steps)
-            forecast = state.history.forecast(weights_K)
-            if self.settings.method is Method.SVD:
-                forecast = principal_forecast(forecast, state.history.snapshots[-1], rank=self.settings.rank)
-            return self._with_text(forecast, *args, **kwargs)
-        output = self._run_blocks(hidden_states, *args, **kwargs)
-        if state.plan.is_remembered(step):
-            state.history.append(step, self._hidden_of(output))
+            output = self._with_text(self._forecast(state.history, self.call), *args, **kwargs)
+        else:
+            output = self._run_blocks(hidden_states, *args, **kwargs)
+            if is_needed_later:
+                state.history.append(step, self._hidden_of(output))
+        if not is_needed_later:
+            state.history = History(1)  # its memory would be missing while the pipeline decodes
         return output
 
     def reset(self) -> None:
@@ -108,6 +107,13 @@ class Trunk(nn.Module):
         if self._branches:
             return tuple(self._branches[branch].rounds) if branch in self._branches else ()
         return self._last_rounds.get(branch, ())
+
+    def _forecast(self, history: History, call: TrunkCall) -> torch.Tensor:
+        weights_K = self.settings.weights(history.steps, call.step, num_steps=call.num_steps)
+        forecast = history.forecast(weights_K)
+        if self.settings.method is Method.SVD:
+            return principal_forecast(forecast, history.snapshots[-1], rank=self.settings.rank)
+        return forecast
 
     def _run_blocks(self, hidden_states: torch.Tensor, *args: Any, **kwargs: Any) -> torch.Tensor | Streams:
         if self.hidden_index is None:

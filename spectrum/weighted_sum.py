@@ -7,6 +7,10 @@ import torch
 
 _CHUNK = 2**20
 """Elements summed at a time on the CPU: their float32 sum stays in the cache."""
+_VECTOR = 16
+"""Elements in a row that the kernel is told of, where the features divide by it: so it may load them together."""
+_MOST_KERNELS = 200
+"""Of one process; below torch's own limit of 256 for one function. Left alone, torch gives up after 8."""
 
 
 def weighted_sum(snapshots_KE: torch.Tensor, weights_K: Sequence[float]) -> torch.Tensor:
@@ -23,9 +27,7 @@ def weighted_sum(snapshots_KE: torch.Tensor, weights_K: Sequence[float]) -> torc
         `(*features)`.
     """
     if snapshots_KE.device.type == "cuda":
-        weights = torch.tensor(list(weights_K), dtype=torch.float32, device=snapshots_KE.device)
-        total: torch.Tensor = fused_sum()(snapshots_KE, weights)
-        return total
+        return fused_sum(snapshots_KE, weights_K)
     return chunked_sum(snapshots_KE, weights_K)
 
 
@@ -48,17 +50,59 @@ def chunked_sum(snapshots_KE: torch.Tensor, weights_K: Sequence[float]) -> torch
     return total
 
 
+def fused_sum(snapshots_KE: torch.Tensor, weights_K: Sequence[float]) -> torch.Tensor:
+    """The sum as one kernel: a loop over K inside, nothing in between.
+
+    It is compiled for each K and dtype, and for any number of elements: another shape costs no compilation, and has
+    the same bits.
+
+    Raises:
+        RuntimeError: it cannot be compiled. It is never replaced by a sum in plain torch.
+    """
+    features = snapshots_KE.shape[1:]
+    width = _VECTOR if features.numel() % _VECTOR == 0 else 1
+    flat_KEV = snapshots_KE.view(len(snapshots_KE), features.numel() // width, width)
+    torch._dynamo.mark_dynamic(flat_KEV, 1)
+    dtype = torch.promote_types(snapshots_KE.dtype, torch.float32)
+    weights = torch.tensor(list(weights_K), dtype=dtype, device=snapshots_KE.device)
+    return _kernel()(flat_KEV, weights).view(features)
+
+
+def compile_sum(snapshots_KE: torch.Tensor) -> None:
+    """Compile what `weighted_sum` of these snapshots will run, where that is compiled; whatever they hold."""
+    if snapshots_KE.device.type == "cuda":
+        fused_sum(snapshots_KE, [0.0] * len(snapshots_KE))
+
+
+def check_compiler(device: torch.device) -> None:
+    """See that the kernel of `weighted_sum` can be compiled for `device`, before anything rests on it.
+
+    Raises:
+        RuntimeError: it cannot; the message says what is missing.
+    """
+    if device.type != "cuda":
+        return
+    try:
+        compile_sum(torch.zeros(1, _VECTOR, device=device))
+    except (RuntimeError, ImportError) as error:
+        raise RuntimeError(
+            "forecasts on a GPU run a kernel that torch.compile makes with Triton and a C compiler, and it cannot be "
+            "made here: install triton and gcc (or name a compiler in CC), or have all rounds full with "
+            f"method=none: {error}"
+        ) from error
+
+
 @cache
-def fused_sum() -> Callable[[torch.Tensor, torch.Tensor], torch.Tensor]:
-    """The sum as one kernel, compiled at its first use for each shape: a loop over K inside, nothing in between."""
-
-    def add_up(snapshots_KE: torch.Tensor, weights_K: torch.Tensor) -> torch.Tensor:
-        total = torch.zeros_like(snapshots_KE[0], dtype=torch.promote_types(snapshots_KE.dtype, weights_K.dtype))
-        for k in range(snapshots_KE.shape[0]):
+def _kernel() -> Callable[[torch.Tensor, torch.Tensor], torch.Tensor]:
+    def add_up(snapshots_KEV: torch.Tensor, weights_K: torch.Tensor) -> torch.Tensor:
+        total = torch.zeros_like(snapshots_KEV[0], dtype=weights_K.dtype)
+        for k in range(snapshots_KEV.shape[0]):
             # Not a product alone: what a snapshot without weight holds (nothing yet, or infinity) must not count.
-            term = snapshots_KE[k].to(total.dtype) * weights_K[k]
+            term = snapshots_KEV[k].to(total.dtype) * weights_K[k]
             total = total + torch.where(weights_K[k] == 0, 0.0, term)
-        return total.to(snapshots_KE.dtype)
+        return total.to(snapshots_KEV.dtype)
 
-    compiled: Callable[[torch.Tensor, torch.Tensor], torch.Tensor] = torch.compile(add_up, dynamic=False)
+    compiled: Callable[[torch.Tensor, torch.Tensor], torch.Tensor] = torch.compile(  # type: ignore[call-overload]
+        add_up, dynamic=False, fullgraph=True, recompile_limit=_MOST_KERNELS
+    )
     return compiled

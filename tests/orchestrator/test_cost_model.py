@@ -3,6 +3,7 @@
 from dataclasses import replace
 
 import pytest
+import torch
 
 from benchmarks.published_times import diffusers_render
 from orchestrator.choices import Device
@@ -11,8 +12,10 @@ from orchestrator.room import Room
 from parallel.hardware import H100, H200
 from parallel.layout import Layout
 from parallel.render_case import Rounds
+from parallel.render_memory import checkpoint_bytes, history_bytes
 from parallel.wan_shapes import SIZE_480P, VideoSize
-from spectrum import Features, ForecastSettings
+from spectrum import Features, ForecastSettings, History
+from spectrum.adaptive import first_plan
 
 SMALL = VideoLoad(size=VideoSize(num_frames=9, height=64, width=64), rounds=Rounds(num_steps=8, num_full=6))
 
@@ -57,6 +60,23 @@ def test_videos_are_counted_by_what_they_cost(make_request):
     assert [load.is_velocity for load in loads] == [False, True, False, False]
     assert [load.is_guided for load in loads] == [True, True, False, True]
     assert loads[0].rounds.num_full == requests[0].forecast.plan(8).num_full
+
+
+@pytest.mark.parametrize("max_history", [None, 2, 20])
+def test_memory_counts_what_the_engine_allocates_for_an_error_budget(model_folder, make_request, max_history):
+    """Whatever plan stands for the one that is not known yet: histories and checkpoints at their largest."""
+    forecast = ForecastSettings(method="damped", error_budget=0.1, max_history=max_history)
+    capacity = forecast.capacity(first_plan(50))
+    assert capacity == (max_history or 8)
+    case = make(model_folder).memory_case(loads_of([make_request(num_steps=50, forecast=forecast)])[0], Layout())
+    assert history_bytes(case) == capacity * 2 * case.slice_bytes
+    history = History(capacity)
+    for step in range(30):
+        history.append(step, torch.zeros(case.own_tokens, case.model.width, dtype=torch.bfloat16))
+    assert 2 * history.num_bytes == history_bytes(case)
+    without = replace(case, num_snapshots=0)
+    _, stored = history.stored()
+    assert checkpoint_bytes(case).full - checkpoint_bytes(without).full == 2 * stored.nbytes
 
 
 def test_mean_is_weighted_by_the_number_of_videos(model_folder):

@@ -1,5 +1,7 @@
 """The engine against the unwrapped WanPipeline: the same numbers, float32, one process, one thread."""
 
+from itertools import pairwise
+
 import pytest
 import torch
 
@@ -9,7 +11,18 @@ from orchestrator.render_state import Branch
 from orchestrator.text import TextEncoder
 from parallel.layout import Layout
 from parallel.token_group import TokenGroup
-from spectrum import ForecastSettings, Method, Round, apply_spectrum, remove_spectrum
+from spectrum import (
+    CalibratedFor,
+    Calibration,
+    Features,
+    ForecastSettings,
+    Method,
+    PlanShape,
+    Round,
+    apply_spectrum,
+    node_plan,
+    remove_spectrum,
+)
 
 CPU = torch.device("cpu")
 ALL_FULL = ForecastSettings(method=Method.NONE)
@@ -122,6 +135,39 @@ def test_rounds_follow_the_plan_segment_by_segment(engine, encode, make_request)
         seen += rounds
     assert tuple(one.kind for one in seen) == plan.rounds
     assert state.rounds == seen
+
+
+@pytest.mark.parametrize(("num_steps", "num_full"), [(8, 5), (50, 20)])
+@pytest.mark.parametrize("method", [Method.CALIBRATED, Method.REUSE])
+def test_full_rounds_that_close_a_video_have_an_error_only_where_the_one_before_is_kept(
+    engine, encode, make_request, *, num_steps, num_full, method
+):
+    """Of the last rounds none is kept that no forecast needs: an older one's forecast is not theirs to answer for."""
+    plan = node_plan(num_steps, num_full)
+    earlier = [sum(one < step for one in plan.full_steps) for step in range(1, num_steps)]
+    made_for = CalibratedFor(model="", solver="", num_steps=num_steps, flow_shift=3.0, guidance_scale=5.0)
+    weights = tuple((0.0,) * (min(count, 4) - 1) + (1.0,) for count in earlier)  # those of reuse
+    forecast = ForecastSettings(
+        method=method,
+        plan_shape=PlanShape.CALIBRATED,
+        calibration=Calibration(made_for=made_for, full_steps=plan.full_steps, weights=weights),
+        features=Features.VELOCITY,
+    )
+    request = make_request(num_steps=num_steps, forecast=forecast)
+    state, velocities = engine.start(request, encode(request)), {}
+    engine.observer = lambda _name, step, features: velocities.update({step: features.clone()})
+    try:
+        rounds = denoise(engine, state)
+    finally:
+        engine.observer = None
+    kept = {after: before for before, after in pairwise(plan.full_steps) if plan.is_remembered(before)}
+    assert len(kept) < num_full - 1
+    for one in rounds:
+        expected = None
+        if one.step in kept:
+            new, old = velocities[one.step].double(), velocities[kept[one.step]].double()
+            expected = pytest.approx(float((new - old).norm() / new.norm()), rel=1e-4)
+        assert one.forecast_error == expected
 
 
 @pytest.mark.parametrize("guidance_scale", [5.0, 1.0])

@@ -28,7 +28,6 @@ def test_more_ranks_than_gpus_are_refused(config, monkeypatch):
     [
         (1, Layout()),
         (2, Layout(cfg=2)),
-        (3, Layout(ring=3)),
         (4, Layout(cfg=2, ulysses=2)),
         (8, Layout(cfg=2, ulysses=4)),
     ],
@@ -39,6 +38,22 @@ def test_by_default_a_gang_takes_all_gpus_in_the_layout_that_suits_the_video(con
     plan = plan_launch(config)
     assert plan.cluster.device is Device.CUDA
     assert plan.layout == layout
+
+
+def test_in_float32_a_ring_is_neither_chosen_nor_taken_on_gpus(config, monkeypatch):
+    pretend_gpus(monkeypatch, 3)
+    config.cluster.kind, config.cluster.device = "local", "auto"
+    message = refusal_of(config)
+    assert "no layout of 3 ranks fits" in message and "nearest possible: cfg 2 (2 ranks)" in message
+    config.parallel.ring = 3
+    assert "parallel.ring=3" in (message := refusal_of(config))
+    assert "a ring computes attention on GPUs in bfloat16 or float16 alone, and model.dtype is float32" in message
+    config.model.dtype = "bfloat16"
+    assert plan_launch(config).layout == Layout(ring=3)
+    config.parallel.ring = None
+    assert plan_launch(config).layout == Layout(ring=3)
+    config.model.dtype, config.cluster.device, config.parallel.ring = "float32", "cpu", 3
+    assert plan_launch(config).layout == Layout(ring=3)
 
 
 def test_far_more_ranks_than_cpu_cores_are_refused(config):

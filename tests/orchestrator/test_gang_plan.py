@@ -86,7 +86,7 @@ def test_on_a_cluster_all_nodes_have_gangs_and_gangs_follow_the_nodes(batch):
 
 def test_gang_that_is_larger_than_a_node_may_spread(batch):
     config = batch(100)
-    config.parallel.ring = 16
+    config.parallel.ring, config.model.dtype = 16, "bfloat16"
     plan, _ = on_cluster(config, 8, 8, 8, 8)
     assert shape(plan) == (2, Layout(ring=16))
     assert plan.cluster.follows_nodes and not plan.cluster.keeps_to_node

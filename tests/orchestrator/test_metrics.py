@@ -2,6 +2,7 @@
 
 import re
 from collections import defaultdict
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -104,6 +105,14 @@ def test_rounds_seconds_and_errors_of_segments_are_added_up(metrics, kept):
     assert kept.values[ROUND_SECONDS, "full"] == [2.0] and kept.values[ROUND_SECONDS, "forecast"] == [1.0]
     assert kept.values[STAGE_SECONDS, "denoise"] == [3.0]
     assert kept.values[(FORECAST_ERROR,)] == [0.2, 0.2]
+
+
+def test_an_error_that_is_not_finite_does_not_spoil_the_sum(metrics, kept):
+    overflowed = RoundReport(step=6, kind=Round.FULL, seconds=1.0, forecast_error=float("nan"))
+    metrics.reported(replace(SEGMENT, rounds=(overflowed, *SEGMENT.rounds)))
+    metrics.flush()
+    assert kept.values[ROUNDS, "full"] == [2]
+    assert kept.values[(FORECAST_ERROR,)] == [0.2]
 
 
 def test_nothing_is_given_out_twice(metrics, kept, clock):

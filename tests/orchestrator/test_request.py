@@ -4,7 +4,7 @@ That they are the same in every process is seen where the command's are compared
 """
 
 import json
-from dataclasses import fields
+from dataclasses import fields, replace
 
 import pytest
 from hypothesis import given
@@ -78,8 +78,18 @@ def test_each_field_of_a_request_changes_the_id(make_request, name):
 
 @pytest.mark.parametrize("name", OTHER_FORECAST)
 def test_each_forecast_setting_changes_the_id(make_request, name):
-    other = make_request(forecast=ForecastSettings(**{name: OTHER_FORECAST[name]}))
-    assert video_id(other, **MODEL) != video_id(make_request(), **MODEL)
+    base = ForecastSettings(plan_shape="nodes" if name == "num_full" else "paper")
+    one, other = (
+        make_request(forecast=forecast) for forecast in (base, replace(base, **{name: OTHER_FORECAST[name]}))
+    )
+    assert video_id(other, **MODEL) != video_id(one, **MODEL)
+
+
+def test_ids_of_earlier_releases_stay(make_request):
+    """Else what is finished would be rendered again."""
+    assert video_id(make_request(), **MODEL) == "51d08f49a66e38bf"
+    nodes = ForecastSettings(plan_shape="nodes", num_full=10)
+    assert video_id(make_request(forecast=nodes), **MODEL) == "25abee520b4d6967"
 
 
 @pytest.mark.parametrize("name", MODEL)

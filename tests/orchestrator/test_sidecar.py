@@ -3,6 +3,7 @@
 import json
 import shlex
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -103,6 +104,21 @@ def test_record_says_how_it_was_made(record):
     assert record["peak_memory_bytes"] == 123
     assert record["provenance"]["packages"]["torch"].startswith("2.")
     assert record["provenance"]["git_revision"] == "0" * 40
+
+
+@pytest.mark.parametrize("error", [float("nan"), float("inf")])
+def test_an_error_that_is_not_finite_is_null_as_json_knows_no_other(result, tmp_path, error):
+    errors = [None, error, 0.25, None]
+    rounds = tuple(replace(one, forecast_error=of_one) for one, of_one in zip(result.rounds, errors, strict=True))
+    folder = VideoFolder(tmp_path)
+    folder.video.write_bytes(b"frames")
+    publish_sidecar(folder, replace(result, rounds=rounds), PROVENANCE)
+
+    def refuse(constant):
+        raise AssertionError(f"{constant} is not JSON")
+
+    record = json.loads(folder.sidecar.read_text(encoding="utf-8"), parse_constant=refuse)
+    assert record["forecast_errors"] == {"1": None, "2": 0.25}
 
 
 def test_record_holds_the_videos_hash(record, tmp_path):

@@ -1,7 +1,12 @@
 """A stock transformer under sequence parallelism, against itself in one process."""
 
+from types import SimpleNamespace
+
 import pytest
 import torch
+
+from parallel.apply import apply_sequence_parallel
+from parallel.layout import AttentionEngine, Layout, LayoutError
 
 NUM_TOKENS = 16
 WORLD_SIZES = (1, 2, 4)
@@ -46,6 +51,22 @@ def test_comparison_notices_attention_that_stays_on_the_rank(results, alone, wor
 def test_degree_that_does_not_divide_the_heads_is_refused_and_the_model_still_works(on_ranks, world_size):
     for result in on_ranks[world_size]:
         assert result["too_many"] == "ulysses 3 does not divide the model's 4 attention heads"
+
+
+@pytest.mark.parametrize(
+    ("layout", "engine"),
+    [
+        (Layout(ring=2), AttentionEngine.DIFFUSERS),
+        (Layout(ring=2, ulysses=2), AttentionEngine.DIFFUSERS),
+        (Layout(ulysses=2), AttentionEngine.XFUSER),
+    ],
+)
+def test_float32_on_gpus_is_refused_before_a_round_where_attention_takes_16_bits_alone(layout, engine):
+    on_gpu = SimpleNamespace(
+        config=SimpleNamespace(num_attention_heads=4), device=torch.device("cuda"), dtype=torch.float32
+    )
+    with pytest.raises(LayoutError, match=r"in bfloat16 or float16 alone, and the model is in float32"):
+        apply_sequence_parallel(on_gpu, layout, rank=0, engine=engine)
 
 
 @pytest.mark.parametrize("world_size", WORLD_SIZES)

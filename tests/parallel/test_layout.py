@@ -1,5 +1,6 @@
 import subprocess
 import sys
+from dataclasses import replace
 
 import pytest
 from hypothesis import given
@@ -22,6 +23,7 @@ WAN_14B_480P = Problem(num_heads=40, num_tokens=32_760)
 WAN_14B_720P = Problem(num_heads=40, num_tokens=75_600)
 WAN_1_3B_480P = Problem(num_heads=12, num_tokens=32_760)
 DEMO = Problem(num_heads=8, num_tokens=180)
+DEMO_FLOAT32 = replace(DEMO, is_float32_on_gpu=True)
 
 PROBLEMS = st.builds(
     Problem,
@@ -98,12 +100,26 @@ def test_a_number_of_ranks_without_a_layout_names_the_nearest_that_have_one():
             Problem(num_heads=8, num_tokens=180, engine=AttentionEngine.XFUSER),
             "180 tokens do not divide into 8 slices, which only the diffusers engine can do",
         ),
+        (Layout(ring=2), DEMO_FLOAT32, "a ring computes attention on GPUs in bfloat16 or float16 alone"),
+        (
+            Layout(cfg=2, ulysses=2),
+            replace(DEMO_FLOAT32, engine=AttentionEngine.XFUSER),
+            "the xfuser engine computes attention on GPUs in bfloat16 or float16 alone, and model.dtype is float32",
+        ),
     ],
 )
 def test_an_impossible_layout_is_refused_with_the_reason_and_with_possible_ones(layout, problem, reason):
     with pytest.raises(LayoutError, match=reason) as refusal:
         check_layout(layout, problem)
     assert "possible" in str(refusal.value).split(reason[:10])[-1]
+
+
+@pytest.mark.parametrize(("num_ranks", "problem"), [(5, WAN_14B_480P), (6, DEMO), (16, WAN_1_3B_480P)])
+def test_in_float32_on_gpus_no_ring_is_chosen(num_ranks, problem):
+    rings = [layout.ring for layout in possible_layouts(num_ranks, problem)]
+    in_float32 = replace(problem, is_float32_on_gpu=True)
+    assert max(rings) > 1
+    assert {layout.ring for layout in possible_layouts(num_ranks, in_float32)} <= {1}
 
 
 @pytest.mark.parametrize("layout", [Layout(ulysses=8), Layout(ring=7), Layout(cfg=2, ulysses=8)])

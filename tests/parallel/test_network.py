@@ -27,11 +27,13 @@ def test_what_is_no_ipv4_address_is_refused(malformed):
         interface_of(malformed)
 
 
-def test_both_backends_are_told(monkeypatch):
+def test_both_backends_are_told_nccl_so_that_it_takes_no_other_name_that_begins_alike(monkeypatch):
     for variable in VARIABLES:
-        monkeypatch.delenv(variable, raising=False)
+        monkeypatch.setenv(variable, "to be restored")
+        monkeypatch.delenv(variable)
     use_interface_of("127.0.0.1")
-    assert {os.environ[variable] for variable in VARIABLES} == {interface_of("127.0.0.1")}
+    name = interface_of("127.0.0.1")
+    assert [os.environ[variable] for variable in VARIABLES] == [name, f"={name}"]
 
 
 def test_interfaces_that_the_user_named_are_kept(monkeypatch):

@@ -8,10 +8,11 @@ import pytest
 import torch
 
 from parallel import process_group
-from parallel.layout import Layout
+from parallel.layout import AttentionEngine, Layout
 from parallel.process_group import (
     Rendezvous,
     check_world,
+    join_from_environment,
     join_group,
     leave_group,
     open_store,
@@ -47,6 +48,22 @@ def test_store_that_is_not_there_is_an_error_in_time(monkeypatch):
         monkeypatch.setattr(process_group, "JOIN_TIMEOUT", timedelta(seconds=1))
         with pytest.raises(torch.distributed.DistError):
             reach_store(Rendezvous(host="127.0.0.1", port=port))
+
+
+@pytest.mark.parametrize(
+    ("device", "engine", "bound"),
+    [
+        ("cuda:1", AttentionEngine.DIFFUSERS, torch.device("cuda:1")),
+        ("cuda:1", AttentionEngine.XFUSER, None),
+        ("cpu", AttentionEngine.DIFFUSERS, None),
+    ],
+)
+def test_group_is_bound_to_its_gpu_but_where_xfuser_makes_groups_of_it(monkeypatch, device, engine, bound):
+    given = []
+    monkeypatch.setattr(torch.distributed, "init_process_group", lambda **fields: given.append(fields["device_id"]))
+    join_group(None, rank=0, world_size=1, device=torch.device(device), engine=engine)
+    join_from_environment(torch.device(device), engine=engine)
+    assert given == [bound, bound]
 
 
 def test_group_of_one_can_be_joined_and_left_again():

@@ -1,12 +1,15 @@
 """Bytes of a rank, against what diffusers makes of the same shapes."""
 
 from dataclasses import replace
+from types import SimpleNamespace
 
 import pytest
 import torch
 from diffusers import AutoencoderKLWan
+from diffusers.models import attention_dispatch
+from torch._subclasses.fake_tensor import FakeTensorMode
 
-from benchmarks.decode_memory import Decode, peak_bytes
+from benchmarks.decode_memory import AliveBytes, Decode, peak_bytes
 from benchmarks.denoise_memory import counted_bytes, fake_transformer
 from parallel.layout import Layout
 from parallel.render_memory import (
@@ -43,6 +46,38 @@ def test_autoencoder_is_the_one_that_diffusers_makes():
 def test_activations_are_those_that_are_counted(model, size):
     counted = counted_bytes(model, size)
     assert activation_bytes(MemoryCase(model=model, size=size)) == pytest.approx(counted, rel=0.05)
+
+
+@torch.no_grad()
+def counted_ring_slices(ring: int, monkeypatch) -> float:
+    """Slices alive at most in diffusers' ring, beside the queries, keys and values that it is given."""
+    gathered = SimpleNamespace(all_gather_tensor=lambda slice_E, **_: slice_E.new_empty(ring * slice_E.numel()))
+    monkeypatch.setattr(attention_dispatch, "funcol", gathered)
+
+    def attend(_context, query, *_arguments, **_more):
+        return torch.empty_like(query), query.new_empty(query.shape[:3], dtype=torch.float32)
+
+    mesh = SimpleNamespace(get_group=lambda: None)
+    parallel = SimpleNamespace(_ring_mesh=mesh, _ring_local_rank=0, ring_degree=ring, convert_to_fp32=True)
+    with FakeTensorMode():
+        query, key, value = (torch.empty(1, 4096, 40, 128, dtype=torch.bfloat16) for _ in range(3))
+        with AliveBytes(beside=(query, key, value)) as alive:
+            attention_dispatch.TemplatedRingAttention.apply(
+                *(query, key, value, None, 0.0, False, None, False, False, attend, None),
+                SimpleNamespace(context_parallel_config=parallel),
+            )
+    return alive.peak / query.nbytes
+
+
+@pytest.mark.parametrize("ring", [2, 4, 8])
+@pytest.mark.parametrize("ulysses", [1, 4])
+def test_ring_holds_what_diffusers_gathers_and_joins_whatever_ulysses_has_exchanged(monkeypatch, ring, ulysses):
+    """A slice of all heads and one of a quarter of the heads and four times the tokens are as large."""
+    layout, without = Layout(ring=ring, ulysses=ulysses), Layout(ulysses=ring * ulysses)
+    case = replace(CASE, layout=layout)
+    of_ulysses = 3 if ulysses > 1 else 0
+    more = (activation_bytes(case) - activation_bytes(replace(case, layout=without))) / case.slice_bytes
+    assert more + 3 - of_ulysses == pytest.approx(counted_ring_slices(ring, monkeypatch), rel=0.01)
 
 
 @pytest.mark.parametrize("tiling", [False, True])

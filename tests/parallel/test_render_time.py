@@ -152,6 +152,17 @@ def test_a_forecast_round_reads_the_history_once():
     assert predict(replace(render, rounds=Rounds(num_steps=50, num_full=14))).forecast > predict(render).forecast
 
 
+def test_a_forecast_of_the_velocity_reads_64_values_a_token_runs_no_head_and_exchanges_nothing():
+    render = replace(BASE, rounds=Rounds(num_steps=50, num_full=14, num_snapshots=8), forecasts_velocity=True)
+    values = 75_600 * 64
+    seconds = ((8 + 1) * values * 2 + 10 * values * 4) / 3.0e12
+    assert predict(render).forecast == pytest.approx(36 * seconds)
+    apart = replace(render, layout=Layout(cfg=2))
+    all_full = replace(apart, rounds=Rounds(num_steps=14, num_full=14))
+    assert predict(apart).wire == pytest.approx(predict(all_full).wire)
+    assert predict(replace(apart, forecasts_velocity=False)).wire > predict(apart).wire
+
+
 @given(render=renders())
 def test_no_part_is_negative_and_the_largest_dominates(render):
     breakdown = predict(render)
@@ -263,7 +274,7 @@ def test_no_gang_of_64_divides_the_tokens():
         (lambda: Layout(ulysses=-1), "ulysses=-1 must be at least 1"),
         (lambda: Rounds(num_full=51), "num_full=51 must be 1 to num_steps=50"),
         (lambda: Rounds(num_full=0), "num_full=0 must be 1 to num_steps=50"),
-        (lambda: Rounds(num_full=14, num_snapshots=15), "num_snapshots=15 must be 1 to num_full=14"),
+        (lambda: Rounds(num_full=14, num_snapshots=51), "num_snapshots=51 must be 1 to num_steps=50"),
         (lambda: Assumptions(efficiency=0), "efficiency=0 must be above 0 and at most 1"),
         (lambda: Assumptions(efficiency=1.1), "efficiency=1.1 must be above 0 and at most 1"),
         (lambda: Assumptions(overlap=1.5), "overlap=1.5 must be 0 to 1"),

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from spectrum import ForecastSettings, Gram, Plan, Round
 from spectrum.adaptive import extended, first_plan, first_untrusted, next_full_step
 
-errors = st.one_of(st.none(), st.floats(0, 10), st.just(float("inf")))
+errors = st.one_of(st.none(), st.floats(0, 10), st.sampled_from([float("inf"), float("nan")]))
 
 
 def next_step(step: int, **changes) -> int:
@@ -56,7 +56,7 @@ def test_gap_at_most_doubles_and_one():
 
 def test_a_huge_error_makes_the_next_round_full():
     assert next_step(10, error=5.0) == 11
-    assert next_step(10, error=float("inf")) == 11
+    assert next_step(10, error=float("inf")) == next_step(10, error=float("nan")) == 11
 
 
 def test_the_last_step_is_full_and_ends_the_plan():
@@ -77,6 +77,7 @@ def test_weights_that_amplify_noise_are_not_trusted_and_good_ones_are():
     assert first_untrusted(wild, gram, steps, 10, 50) == 5
     calm = ForecastSettings(method="damped", error_budget=0.05)
     assert first_untrusted(calm, gram, steps, 10, 50) == 10
+    assert first_untrusted(calm, Gram(5, noise @ noise.mT * float("nan")), steps, 10, 50) == 5
 
 
 @pytest.mark.parametrize("budget", [0.0, -1.0, float("nan"), float("inf")])

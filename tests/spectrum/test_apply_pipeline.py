@@ -44,6 +44,19 @@ def test_pipeline_runs_the_blocks_in_the_plans_full_rounds_of_both_branches_only
     assert latents.isfinite().all()
 
 
+@pytest.mark.parametrize("num_steps", [NUM_STEPS, 20])
+def test_nothing_is_left_of_the_histories_when_the_pipeline_comes_to_decode(make_pipe, render, num_steps):
+    pipe, alive = make_pipe(), []
+    trunk = apply_spectrum(pipe.transformer, SETTINGS)
+
+    def note_bytes(pipe, step, timestep, tensors):
+        alive.append(sum(state.history.num_bytes for state in trunk._branches.values()))
+        return tensors
+
+    render(pipe, num_steps, on_step_end=note_bytes)
+    assert min(alive[:-1]) > 0 and alive[-1] == 0
+
+
 def test_pipeline_without_guidance_has_one_branch(make_pipe, render, count_forwards):
     pipe = make_pipe()
     trunk = apply_spectrum(pipe.transformer, SETTINGS)

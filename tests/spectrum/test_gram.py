@@ -1,5 +1,7 @@
 """Errors from inner products, against the features themselves."""
 
+from math import isnan
+
 import pytest
 import torch
 
@@ -41,6 +43,17 @@ def test_perfect_forecast_has_no_error_whatever_the_rounding():
     error = gram_of(snapshots).forecast_error(torch.tensor([0.0, 1.0], dtype=torch.float64), products)
     assert 0 <= error < 1e-6
     assert Gram(1).forecast_error(torch.zeros(0, dtype=torch.float64), torch.zeros(1, dtype=torch.float64)) == 0.0
+
+
+@pytest.mark.parametrize("wrong", [float("nan"), float("inf")])
+@pytest.mark.parametrize("place", [0, 1, 2])
+def test_what_has_overflowed_is_no_perfect_forecast(wrong, place):
+    snapshots, weights = draw(2, 30), torch.tensor([0.5, 0.5], dtype=torch.float64)
+    gram, products = gram_of(snapshots), torch.cat([snapshots @ snapshots[1], torch.ones(1, dtype=torch.float64)])
+    products[place] = wrong
+    assert isnan(gram.forecast_error(weights, products))
+    gram.append(products)
+    assert isnan(gram.distance(torch.ones(3, dtype=torch.float64), torch.zeros(3, dtype=torch.float64)))
 
 
 def test_open_loop_errors_are_those_of_forecasting_the_features():

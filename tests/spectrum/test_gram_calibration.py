@@ -85,6 +85,7 @@ def test_weights_sum_to_one_and_use_what_they_may(features):
     assert [sum(one) for one in weights] == pytest.approx([1.0] * (T - 1))
 
 
-def test_shrinkage_must_be_positive(features):
-    with pytest.raises(ValueError, match="shrinkage=0"):
-        fitted_weights(features @ features.mT, FULL_STEPS, prior=reuse_weights, shrinkage=0.0, max_history=2)
+@pytest.mark.parametrize("shrinkage", [0.0, float("inf"), float("nan")])
+def test_shrinkage_must_be_finite_and_positive(features, shrinkage):
+    with pytest.raises(ValueError, match=f"shrinkage={shrinkage} must be a finite number above 0"):
+        fitted_weights(features @ features.mT, FULL_STEPS, prior=reuse_weights, shrinkage=shrinkage, max_history=2)

@@ -6,6 +6,7 @@ import pytest
 import torch
 
 from spectrum import ForecastSettings, Method, forecast_weights, plan_rounds, reuse_weights, taylor_weights
+from spectrum.adaptive import first_plan
 
 TIMES, TARGET, NUM_STEPS = [0, 1, 2, 3, 4, 6, 8], 9, 50
 
@@ -78,6 +79,20 @@ def test_a_method_given_by_its_name_means_the_same():
 def test_a_list_of_full_rounds_and_an_error_budget_refuse_each_other():
     with pytest.raises(ValueError, match=r"plan_shape=list .* error_budget=0.4 .* set error_budget to null"):
         ForecastSettings(plan_shape="list", full_steps=(0, 3), error_budget=0.4)
+
+
+def test_a_history_holds_what_forecasts_need_and_with_an_error_budget_eight_if_nothing_is_said():
+    paper, adaptive = ForecastSettings(), ForecastSettings(error_budget=0.1)
+    assert paper.capacity(paper.plan(50)) == 14
+    assert [adaptive.capacity(first_plan(num_steps)) for num_steps in (3, 8, 50)] == [3, 8, 8]
+    assert replace(adaptive, max_history=12).capacity(first_plan(50)) == 12
+
+
+@pytest.mark.parametrize("shape", [{}, {"plan_shape": "list", "full_steps": (0, 5)}])
+def test_a_number_of_full_rounds_is_refused_where_the_plan_has_its_own(shape):
+    with pytest.raises(ValueError, match=r"num_full=10 is for the plans uniform and nodes; plan_shape=(paper|list)"):
+        ForecastSettings(num_full=10, **shape)
+    assert ForecastSettings(num_full=10, plan_shape="nodes").plan(50).num_full == 10
 
 
 @pytest.mark.parametrize("field", ["blend", "damping", "node_density", "degree", "order", "ridge"])

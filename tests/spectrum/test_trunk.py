@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import nn
 
-from spectrum import ForecastSettings, Method, Trunk, plan_rounds
+from spectrum import ForecastSettings, Method, Round, Trunk, plan_rounds
 from spectrum.trunk import TrunkCall
 
 SETTINGS = ForecastSettings(warmup_steps=2)  # 12 steps: 0, 1, 3, 5, 8 full
@@ -197,6 +197,29 @@ def test_a_step_beyond_the_last_is_refused():
     drive(trunk, range(12))
     with pytest.raises(ValueError, match="called for step 12 of 12"):
         drive(trunk, [12])
+
+
+@pytest.mark.parametrize(
+    "settings_",
+    [
+        SETTINGS,  # ends with forecasts
+        ForecastSettings(plan_shape="nodes", num_full=6),  # with full rounds
+        ForecastSettings(method=Method.SVD, warmup_steps=2, rank=2),
+        ForecastSettings(method=Method.NONE),
+    ],
+    ids=lambda settings_: f"{settings_.method} {settings_.plan_shape}",
+)
+@pytest.mark.parametrize("num_steps", [6, 12, 31])
+def test_histories_hold_memory_until_the_last_forecast_and_no_longer(settings_, num_steps):
+    trunk, plan = make_trunk(settings_), settings_.plan(num_steps)
+    for step in range(len(plan)):
+        for branch in ("cond", "uncond"):
+            drive(trunk, [step], num_steps=len(plan), branch=branch)
+            assert (trunk._branches[branch].history.num_bytes > 0) == (Round.FORECAST in plan[step + 1 :])
+    assert trunk.rounds("cond") == tuple(plan)
+    again = drive(trunk, range(len(plan)), num_steps=len(plan))
+    fresh = drive(make_trunk(settings_), range(len(plan)), num_steps=len(plan))
+    assert all(torch.equal(a, b) for a, b in zip(again, fresh, strict=True))
 
 
 def test_reset_forgets_every_branch():
