@@ -279,8 +279,11 @@ def _listen(step: _Step, path: Path, command: str) -> None:
 
 
 def _node_address(node: str) -> str:
-    """Where SLURM itself reaches a node: its name need not be known to the system."""
-    found = re.search(r"NodeAddr=(\S+)", ask_slurm("scontrol", "--oneliner", "show", "node", node))
+    """Where SLURM itself reaches a node, whose name need not be known to the system; the name if SLURM says nothing."""
+    try:
+        found = re.search(r"NodeAddr=(\S+)", ask_slurm("scontrol", "--oneliner", "show", "node", node))
+    except SlurmRefused:
+        return node
     return found[1] if found else node
 
 
