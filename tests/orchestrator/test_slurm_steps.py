@@ -1,6 +1,7 @@
 """Ray on the nodes of a job, brought up by an `srun` and a `scontrol` of a few lines of shell."""
 
 import os
+import time
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,8 +13,9 @@ from orchestrator.slurm_steps import Allocation, RaySizes, RaySteps
 NODES = ("n1", "n2")
 SRUN = """\
 echo "$@" >> {folder}/started
+echo "Ray is starting"
 echo "slurm_node: up 10.0.0.1:20000"
-( while :; do echo "slurm_node: alive"; sleep 0.05; done ) &
+( while :; do echo "Ray says something"; echo "slurm_node: alive"; sleep 0.05; done ) &
 cat > /dev/null  # until the job closes it
 kill $!
 """
@@ -30,6 +32,9 @@ class Bench:
     def started(self) -> list[list[str]]:
         """The words of each step."""
         return [line.split() for line in (self.folder / "started").read_text().splitlines()]
+
+    def ray_log(self, node: str) -> Path:
+        return SlurmFolder(self.folder / "run").ray_log("7", node)
 
     def start(self) -> None:
         self.steps.start(within=20, stop=lambda: False)
@@ -66,3 +71,20 @@ def test_node_goes_by_its_name_where_the_controller_does_not_answer(bench):
     bench.start()
     assert bench.steps.nodes_up == list(NODES)
     assert "--peer=n2" in bench.started[0]
+
+
+def test_what_ray_says_on_a_node_is_kept_without_the_signs_of_life(bench):
+    bench.start()
+    bench.steps.stop()
+    command, *said = bench.ray_log("n2").read_text().splitlines()
+    assert command.startswith("$ srun ") and said[0] == "Ray is starting"
+    assert set(said[1:]) <= {"Ray says something"}
+
+
+def test_node_whose_log_cannot_be_written_is_not_lost(bench, monkeypatch):
+    monkeypatch.setattr("orchestrator.slurm_steps.LOST_SECONDS", 0.5)
+    for node in NODES:
+        bench.ray_log(node).mkdir(parents=True)
+    bench.start()
+    time.sleep(1)
+    assert bench.steps.nodes_up == list(NODES)
