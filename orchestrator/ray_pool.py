@@ -140,19 +140,19 @@ class RayPool:
     def _take(self, gang: RayGang, reference: Any) -> None:
         try:
             gang.take(reference)
+            is_built = gang.building is not None and not gang.pending and gang.build_on()
         except RankLost as loss:
             self._lose(gang, loss)
             return
         if gang.pending:
             return
-        if gang.building is None:
-            report = gang.answers[0]
-            assert isinstance(report, StageReport)
-            gang.deadline = None
-            self._events.append(Reply(gang=gang.name, report=report))
-        elif next(gang.building, "ready") == "ready":
-            gang.building = None
+        if is_built:
             self._events.append(GangReady(gang=gang.name, nodes=tuple(dict.fromkeys(gang.nodes))))
+            return
+        report = gang.answers[0]
+        assert isinstance(report, StageReport)
+        gang.deadline = None
+        self._events.append(Reply(gang=gang.name, report=report))
 
     def _check_all(self) -> None:
         """Look after every gang's ranks, now and then."""

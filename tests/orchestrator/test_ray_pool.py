@@ -87,7 +87,7 @@ def rendered_alone(plan, tmp_path_factory):
     return digests(alone)
 
 
-def wait_for(pool, kind: type):
+def wait_for(pool, kind):
     """The next event, which must be of this kind."""
     while (event := pool.next_event(1.0)) is None:
         pass
@@ -246,6 +246,33 @@ def test_last_gang_is_not_let_go(follow):
         assert follower.next_event(3.0) is None
         assert follower.gangs == ("gang 0",)
     assert wait_for(follower, GangReady).gang == "gang 0"
+
+
+def test_gang_whose_node_dies_between_its_place_and_its_ranks_is_built_again(follow, monkeypatch):
+    with monkeypatch.context() as patch:
+        patch.setattr("orchestrator.ray_gang.placement_group_table", lambda _: {"bundles_to_node_id": {0: "f" * 56}})
+        follower = follow(1)
+        lost = wait_for(follower, GangLost)
+    assert (lost.gang, lost.cause) == ("gang 0", "the node of rank 0 was lost before the rank began")
+    while isinstance(event := wait_for(follower, GangLost | GangReady), GangLost):
+        pass  # built again before the node was there
+    assert event.gang == "gang 0"
+
+
+@pytest.mark.parametrize("where", ["a call", "a sign of life"])
+def test_any_error_of_ray_s_own_is_the_gang_s_loss(follow, where):
+    """Its worker crashes: that is neither an actor's death nor what a task has raised."""
+    import ray
+
+    crash = ray.remote(num_cpus=0, max_retries=0)(lambda: os._exit(1)).remote()
+    with taken(NUM_CPUS):
+        follower = follow(1)
+        if where == "a call":
+            follower._gangs["gang 0"].pending = {crash: 0}
+        else:
+            follower._gangs["gang 0"].beats = {crash: (0, time.monotonic())}
+        lost = wait_for(follower, GangLost)
+        assert lost.cause.startswith("rank 0 failed: WorkerCrashedError: ")
 
 
 @pytest.fixture
