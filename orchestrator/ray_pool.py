@@ -213,10 +213,12 @@ class RayPool:
             plan = smaller_plan(self._plan, plan.layout)
 
     def _room_left(self) -> Room:
-        """What the cluster's nodes have beside the ranks and decode workers that are there."""
+        """What the cluster's nodes have beside the ranks and decode workers that are there, or wait to be."""
         cluster = self._plan.cluster
         taken = [(node, gang.per_rank) for gang in self._gangs.values() for node in gang.node_ids]
-        return left_beside(resources_of_nodes(), taken, rank_resources(cluster.device, cluster.cpus_per_rank))
+        left = left_beside(resources_of_nodes(), taken, rank_resources(cluster.device, cluster.cpus_per_rank))
+        waiting = sum(self._gangs[name].waits_for_room for name in self._decoders)
+        return left.without(waiting) if self._plan.decoders.device is cluster.device else left
 
     @staticmethod
     def _places(room: Room, plan: LaunchPlan) -> int:

@@ -224,7 +224,7 @@ class Job:
     def _ray_sizes(self) -> RaySizes:
         options = self.options
         return RaySizes(
-            cpus=options.ranks_per_node * options.cpus_per_rank,
+            cpus=(options.ranks_per_node + options.decoders_per_node) * options.cpus_per_rank,
             gpus=options.gpus_per_node,
             object_store_mb=options.object_store_mb,
             tmp=own_tmp(options.tmp, self.allocation.job_id),
@@ -273,6 +273,9 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--gpus-per-node", type=int, default=0, help="0 renders on the CPU")
     parser.add_argument("--cpus-per-rank", type=int, default=1)
+    parser.add_argument(
+        "--decoders-per-node", type=int, default=0, help="decode workers on the CPU that have cores there besides"
+    )
     parser.add_argument("--num-gangs", type=int, help="at most; otherwise as many as have room")
     parser.add_argument("--object-store-mb", type=int, default=100, help="Ray's shared memory on each node")
     parser.add_argument("--tmp", default="/tmp", help="on each node's own disk")

@@ -186,14 +186,18 @@ def test_failed_gang_gives_its_room_back_once_closed(pool, ray_address):
 
 @pytest.fixture
 def follow(pool, plan, monkeypatch):
-    """`follow(2)`: so many gangs of one rank that follow what there is; the pool above is closed by now."""
+    """`follow(2)`: so many gangs of one rank that follow what there is; the pool above is closed by now.
+
+    `follow(2, num_decoders=1)`: and so many decode workers.
+    """
     monkeypatch.setattr("orchestrator.ray_pool.LOOK_SECONDS", 0.5)
     monkeypatch.setattr("orchestrator.ray_pool.PLACEMENT_SECONDS", 1.0)
     made = []
 
-    def make(num_gangs: int):
+    def make(num_gangs: int, *, num_decoders: int = 0):
         cluster = replace(plan.cluster, num_gangs=num_gangs, follows_nodes=True, keeps_to_node=True)
-        made.append(type(pool)(replace(plan, layout=Layout(), cluster=cluster)))
+        decoders = replace(plan.decoders, count=num_decoders)
+        made.append(type(pool)(replace(plan, layout=Layout(), cluster=cluster, decoders=decoders)))
         return made[-1]
 
     yield make
@@ -237,6 +241,16 @@ def test_gang_whose_room_does_not_come_back_is_let_go_and_the_others_go_on(follo
         assert wait_for(follower, Reply).gang == "gang 0"
     follower.expect(2)
     assert wait_for(follower, GangReady).gang == "gang 1", "the room is there again"
+
+
+def test_no_gang_is_added_where_a_decode_worker_waits_for_its_place(follow):
+    with taken(1):
+        follower = follow(1, num_decoders=1)
+        assert wait_for(follower, GangReady).gang == "gang 0"
+        follower.expect(5)
+        assert follower.next_event(2.5) is None
+        assert follower.gangs == ("gang 0",)
+    assert wait_for(follower, GangReady).gang == "decoder 0"
 
 
 def test_last_gang_is_not_let_go(follow):

@@ -115,6 +115,11 @@ def test_after_a_restart_the_lease_of_a_driver_that_was_killed_elsewhere_is_wait
     assert len(made.started) == starts
 
 
+@pytest.mark.parametrize(("more", "cpus"), [([], 8), (["--decoders-per-node=2"], 12)])
+def test_ray_has_cores_for_ranks_and_decode_workers(bench, more, cpus):
+    assert bench("exit 0", "--cpus-per-rank=2", *more).job._ray_sizes().cpus == cpus
+
+
 def test_no_room_for_a_gang_is_a_failure(bench):
     made = bench("exit 0", "--driver-restarts=0")
     assert made.job._drive_until_done(FakeSteps(nodes_up=[])) == 1
