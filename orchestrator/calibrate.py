@@ -66,7 +66,7 @@ def _calibrate(composed: DictConfig, console: Console) -> int:
     file = _check(config)
     features = choose(Features, config.features, "features")
     config.forecast.method, config.forecast.calibration = "none", None
-    plan = plan_launch(config, ask_room=partial(ask_cluster, config.cluster))
+    plan = plan_launch(config, ask_room=partial(ask_cluster, config))
     # Noise of its own for each: what is learned must not hold for one noise alone.
     requests = [replace(one, seed=one.seed + index) for index, one in enumerate(plan.requests.values())]
     needed = config.fit_videos + config.trial_videos

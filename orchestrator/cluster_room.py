@@ -2,8 +2,8 @@
 
 from collections.abc import Iterable, Mapping
 
-from orchestrator.choices import Device
-from orchestrator.config import ClusterConfig
+from orchestrator.choices import Device, choose
+from orchestrator.config import DecodeConfig, LaunchConfig
 from orchestrator.ray_environment import prepare_environment
 from orchestrator.room import Room, slots_of
 
@@ -18,8 +18,10 @@ def rank_resources(device: Device, cpus_per_rank: int) -> dict[str, float]:
     return {"CPU": float(cpus_per_rank)} | ({"GPU": 1.0} if device is Device.CUDA else {})
 
 
-def ask_cluster(cluster: ClusterConfig, device: Device) -> Room:
-    """Join the cluster, see what its nodes have, and leave it.
+def ask_cluster(config: LaunchConfig, device: Device) -> Room:
+    """Join the cluster, see what its nodes have for ranks on such a device, and leave it.
+
+    Decode workers that take the same cores have theirs; those on GPUs are the caller's affair.
 
     Raises:
         BadInput: no cluster answers at its address.
@@ -27,7 +29,15 @@ def ask_cluster(cluster: ClusterConfig, device: Device) -> Room:
     prepare_environment(own_cluster=False)
     from orchestrator.ray_cluster import cluster_nodes  # noqa: PLC0415 - Ray reads the environment when imported
 
-    return room_of(cluster_nodes(cluster.address or ""), rank_resources(device, cluster.cpus_per_rank))
+    cluster = config.cluster
+    room = room_of(cluster_nodes(cluster.address or ""), rank_resources(device, cluster.cpus_per_rank))
+    return beside_decoders(room, config.decode, device)
+
+
+def beside_decoders(room: Room, decode: DecodeConfig, device: Device) -> Room:
+    """What is left for ranks on such a device once the decode workers that take the same cores have theirs."""
+    takes_cores = device is Device.CPU and choose(Device, decode.device, "decode.device") is Device.CPU
+    return room.without(decode.workers) if takes_cores else room
 
 
 def room_of(nodes: Iterable[Resources], per_rank: Resources) -> Room:

@@ -42,7 +42,7 @@ def _launch(composed: DictConfig, console: Console) -> int:
 
     rank, world_size = torchrun_ranks()
     config = compose_config(composed, LaunchConfig)
-    plan = plan_launch(config, torchrun_world_size=world_size, ask_room=partial(ask_cluster, config.cluster))
+    plan = plan_launch(config, torchrun_world_size=world_size, ask_room=partial(ask_cluster, config))
     logging.basicConfig(format="%(asctime)s  %(message)s", datefmt="%H:%M:%S", stream=sys.stderr)
     logging.getLogger("orchestrator").setLevel(logging.INFO if rank == 0 else logging.ERROR)
 

@@ -6,7 +6,7 @@ from time import monotonic
 from typing import Any
 
 import ray
-from ray.exceptions import RayActorError, RayTaskError
+from ray.exceptions import RayActorError, RayError
 from ray.util.placement_group import PlacementGroup, placement_group, placement_group_table, remove_placement_group
 from ray.util.scheduling_strategies import PlacementGroupSchedulingStrategy
 
@@ -73,6 +73,21 @@ class RayGang:
         self.answers = {}
         self.pending = {actor.do.remote(command): rank for rank, actor in enumerate(self.actors)}
 
+    def build_on(self) -> bool:
+        """Take the next step that is left; whether that was all, and the gang is ready.
+
+        Raises:
+            RankLost: a rank's node is gone, or Ray cannot do it.
+        """
+        assert self.building is not None and not self.pending
+        try:
+            if next(self.building, "ready") != "ready":
+                return False
+        except RayError as error:
+            raise RankLost(f"could not be built: {type(error).__name__}: {_one_line(error)}", str(error)) from error
+        self.building = None
+        return True
+
     def take(self, reference: Any) -> None:
         """Take a finished rank's answer.
 
@@ -82,7 +97,7 @@ class RayGang:
         rank = self.pending.pop(reference)
         try:
             self.answers[rank] = ray.get(reference)
-        except (RayActorError, RayTaskError) as error:
+        except RayError as error:
             raise self._loss(rank, error) from error
 
     def ask_health(self) -> None:
@@ -104,7 +119,7 @@ class RayGang:
             rank, _ = self.beats.pop(reference)
             try:
                 ray.get(reference)
-            except (RayActorError, RayTaskError) as error:
+            except RayError as error:
                 raise self._loss(rank, error) from error
         for rank, asked in self.beats.values():
             if monotonic() - asked > silent_seconds:
@@ -140,10 +155,12 @@ class RayGang:
                 ray.get(reference)
             except RayActorError as death:
                 return RankLost(f"{self._place(self.pending[reference])} died: {_one_line(death)}")
-            except RayTaskError:
+            except RayError:
                 continue
-        cause = getattr(error, "cause", None)
-        reason = f"{type(cause).__name__}: {cause}" if cause is not None else str(error)
+        cause = (
+            getattr(error, "cause", None) or error
+        )  # what the rank has raised; otherwise what became of Ray's task
+        reason = f"{type(cause).__name__}: {cause}"
         return RankLost(f"{self._place(rank)} failed: {reason.strip().splitlines()[0]}", str(error))
 
 
@@ -217,9 +234,16 @@ def _build(
 
 
 def _machines(gang: RayGang, world_size: int) -> list[dict[str, Any]]:
-    """What Ray knows of each rank's node."""
-    nodes = {node["NodeID"]: node for node in ray.nodes()}
+    """What Ray knows of each rank's node.
+
+    Raises:
+        RankLost: a node has died since the gang was given its place.
+    """
+    nodes = {node["NodeID"]: node for node in ray.nodes() if node["Alive"]}
     placed = placement_group_table(gang.placement)["bundles_to_node_id"]
+    for rank in range(world_size):
+        if placed.get(rank) not in nodes:
+            raise RankLost(f"the node of rank {rank} was lost before the rank began")
     return [nodes[placed[rank]] for rank in range(world_size)]
 
 

@@ -149,19 +149,19 @@ class RayPool:
     def _take(self, gang: RayGang, reference: Any) -> None:
         try:
             gang.take(reference)
+            is_built = gang.building is not None and not gang.pending and gang.build_on()
         except RankLost as loss:
             self._lose(gang, loss)
             return
         if gang.pending:
             return
-        if gang.building is None:
-            report = gang.answers[0]
-            assert isinstance(report, StageReport)
-            gang.deadline = None
-            self._events.append(Reply(gang=gang.name, report=report))
-        elif next(gang.building, "ready") == "ready":
-            gang.building = None
+        if is_built:
             self._events.append(GangReady(gang=gang.name, nodes=tuple(dict.fromkeys(gang.nodes))))
+            return
+        report = gang.answers[0]
+        assert isinstance(report, StageReport)
+        gang.deadline = None
+        self._events.append(Reply(gang=gang.name, report=report))
 
     def _check_all(self) -> None:
         """Look after every gang's ranks, now and then."""
@@ -222,10 +222,12 @@ class RayPool:
             plan = smaller_plan(self._plan, plan.layout)
 
     def _room_left(self) -> Room:
-        """What the cluster's nodes have beside the ranks and decode workers that are there."""
+        """What the cluster's nodes have beside the ranks and decode workers that are there, or wait to be."""
         cluster = self._plan.cluster
         taken = [(node, gang.per_rank) for gang in self._gangs.values() for node in gang.node_ids]
-        return left_beside(resources_of_nodes(), taken, rank_resources(cluster.device, cluster.cpus_per_rank))
+        left = left_beside(resources_of_nodes(), taken, rank_resources(cluster.device, cluster.cpus_per_rank))
+        waiting = sum(self._gangs[name].waits_for_room for name in self._decoders)
+        return left.without(waiting) if self._plan.decoders.device is cluster.device else left
 
     @staticmethod
     def _places(room: Room, plan: LaunchPlan) -> int:

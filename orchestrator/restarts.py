@@ -1,7 +1,9 @@
 """Notice a job that is started again and again without getting any further."""
 
 import json
+import os
 import re
+from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -32,9 +34,11 @@ class Restarts:
 
 
 def run_progress(run: Path) -> RunProgress:
-    """How far the run has come: only what lies in the folders of videos counts, and only whole files."""
-    folders = [folder for folder in run.glob("*") if _VIDEO_ID.fullmatch(folder.name)]
-    files = [file for folder in folders for file in folder.rglob("*") if not file.name.startswith(".tmp-")]
+    """How far the run has come: only what lies in the folders of videos counts, and only whole files.
+
+    The videos are the batch's and those that they are compared with. What other jobs remove meanwhile is not counted.
+    """
+    files = [file for top in (run, run / "references") for folder in _videos_in(top) for file in _whole_files(folder)]
     finished = sum(file.name == "video.json" for file in files)
     return RunProgress(num_finished=finished, newest_ns=max(map(_written_ns, files), default=0))
 
@@ -54,10 +58,21 @@ def count_restart(path: Path, *, restart_count: int, progress: RunProgress) -> R
     return now
 
 
+def _videos_in(top: Path) -> list[Path]:
+    _, names, _ = next(os.walk(top), ("", [], []))
+    return [top / name for name in names if _VIDEO_ID.fullmatch(name)]
+
+
+def _whole_files(folder: Path) -> Iterator[Path]:
+    """Of all folders below; `os.walk` passes over one that is removed meanwhile, where `rglob` raises."""
+    for where, _, names in os.walk(folder):
+        yield from (Path(where, name) for name in names if not name.startswith(".tmp-"))
+
+
 def _written_ns(file: Path) -> int:
     try:
         return file.stat().st_mtime_ns if file.is_file() else 0
-    except FileNotFoundError:  # it was removed meanwhile
+    except OSError:  # it was removed meanwhile
         return 0
 
 

@@ -33,16 +33,21 @@ class JobShape:
     ranks_per_gang: int
     cpus_per_rank: int
     gpus_per_node: int
+    decoders_per_node: int = 0
+    """Decode workers on the CPU that each node has cores for, beside its ranks; each has as many as a rank."""
+    gpu_decoders: int = 0
+    """Decode workers of the job that take a GPU from the ranks each."""
 
     @property
     def cpus_per_node(self) -> int:
-        """CPU cores that the ranks of a node need."""
-        return self.ranks_per_node * self.cpus_per_rank
+        """CPU cores that the ranks and decode workers of a node need."""
+        return (self.ranks_per_node + self.decoders_per_node) * self.cpus_per_rank
 
     @property
     def num_gangs(self) -> int:
         """As many as fit."""
-        return Room(nodes=(self.ranks_per_node,) * self.nodes).gangs_that_fit(self.ranks_per_gang)
+        room = Room(nodes=(self.ranks_per_node,) * self.nodes).without(self.gpu_decoders)
+        return room.gangs_that_fit(self.ranks_per_gang)
 
 
 def check_settings(slurm: SlurmConfig) -> int:
@@ -87,6 +92,10 @@ def check_shape(shape: JobShape, *, num_gangs: int) -> None:
     what = f"slurm.gpus_per_node={shape.gpus_per_node}"
     if not shape.gpus_per_node:
         what = f"slurm.cpus_per_node={shape.cpus_per_node}, cluster.cpus_per_rank={shape.cpus_per_rank}"
+    if shape.gpu_decoders:
+        what += f", decode.workers={shape.gpu_decoders} on GPUs of their own,"
+    if shape.decoders_per_node:
+        what += f", {shape.decoders_per_node} of decode.workers on each,"
     raise BadInput(
         f"slurm.nodes={shape.nodes} with {what} have room for {shape.num_gangs} gangs of {shape.ranks_per_gang} "
         f"ranks, not for {max(num_gangs, 1)} (cluster.num_gangs)"

@@ -14,7 +14,8 @@ class SlurmConfig:
     gpus_per_node: int = 8
     """GPUs that are used on each node; 0 renders on the CPU."""
     cpus_per_node: int | None = None
-    """CPU cores of each node; null: cluster.cpus_per_rank for each GPU, or for each rank of one gang without GPUs."""
+    """CPU cores of each node; null: cluster.cpus_per_rank for each GPU, or for each rank of one gang without GPUs,
+    and for each decode worker on the CPU; these are spread over the nodes."""
     mem_per_node: str | None = None
     """Memory of each node as SLURM reads it (64G; 0 is all of it); null: the partition's default."""
     time: str = "8h"

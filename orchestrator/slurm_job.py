@@ -38,7 +38,11 @@ LEASE_SECONDS = 70
 """A driver that was killed on another node counts as alive until its lease, of a minute, has run out."""
 TERMINATED_SECONDS = 20
 """Time for the driver after SIGTERM; SLURM kills what is left after its KillWait, 30 s by default."""
-REQUEUE_SECONDS = 120
+REQUEUE_SECONDS = 300
+"""How long SLURM is asked to queue the job again: its controller may be away, and another takes over in minutes."""
+REFUSED_SECONDS = 10
+"""Between two times."""
+QUEUED_SECONDS = 120
 """After `scontrol requeue` this process waits to be killed."""
 POLL_SECONDS = 0.2
 
@@ -204,16 +208,23 @@ class Job:
             log("not queued again (slurm.requeue=false); the same submission goes on from here")
             return
         log("queueing again")
-        try:
-            ask_slurm("scontrol", "requeue", self.allocation.job_id)
-            time.sleep(REQUEUE_SECONDS)
-        except SlurmRefused as error:
-            log(f"could not be queued again: {error}; the same submission goes on from here")
+        deadline = time.monotonic() + REQUEUE_SECONDS
+        while True:
+            try:
+                ask_slurm("scontrol", "requeue", self.allocation.job_id)
+                time.sleep(QUEUED_SECONDS)
+                return
+            except SlurmRefused as error:
+                if self.asked.to_go or time.monotonic() > deadline:
+                    log(f"could not be queued again: {error}; the same submission goes on from here")
+                    return
+                log(f"not queued again yet: {error}; asking again in {REFUSED_SECONDS} s")
+                time.sleep(REFUSED_SECONDS)
 
     def _ray_sizes(self) -> RaySizes:
         options = self.options
         return RaySizes(
-            cpus=options.ranks_per_node * options.cpus_per_rank,
+            cpus=(options.ranks_per_node + options.decoders_per_node) * options.cpus_per_rank,
             gpus=options.gpus_per_node,
             object_store_mb=options.object_store_mb,
             tmp=own_tmp(options.tmp, self.allocation.job_id),
@@ -262,6 +273,9 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--gpus-per-node", type=int, default=0, help="0 renders on the CPU")
     parser.add_argument("--cpus-per-rank", type=int, default=1)
+    parser.add_argument(
+        "--decoders-per-node", type=int, default=0, help="decode workers on the CPU that have cores there besides"
+    )
     parser.add_argument("--num-gangs", type=int, help="at most; otherwise as many as have room")
     parser.add_argument("--object-store-mb", type=int, default=100, help="Ray's shared memory on each node")
     parser.add_argument("--tmp", default="/tmp", help="on each node's own disk")

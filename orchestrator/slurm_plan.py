@@ -4,9 +4,10 @@ import shlex
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
+from math import ceil
 from pathlib import Path
 
-from orchestrator.choices import AUTO, ClusterKind, Device
+from orchestrator.choices import AUTO, ClusterKind, Device, choose
 from orchestrator.errors import BadInput
 from orchestrator.forecast_choice import forecast_settings
 from orchestrator.gang_choice import describe_gangs
@@ -81,15 +82,16 @@ def plan_job(config: SubmitConfig, typed: Sequence[str]) -> JobPlan:
     num_gangs = config.cluster.num_gangs
     if config.job.objective is None:
         config.cluster.num_gangs = num_gangs or 1  # the job counts those that fit once its nodes are up
-    launch = plan_launch(config, ask_room=lambda _device: _room(slurm, config.cluster.cpus_per_rank))
-    shape = _shape(config, launch.layout)
-    check_shape(shape, num_gangs=num_gangs or 0)
+    launch = plan_launch(config, ask_room=lambda _device: _room(config))
+    shape = _shape(config, launch)
     cpus = slurm.cpus_per_node or shape.cpus_per_node
     if cpus < shape.cpus_per_node:
+        decoders = f" and {shape.decoders_per_node} of decode.workers" if shape.decoders_per_node else ""
         raise BadInput(
             f"slurm.cpus_per_node={cpus} is less than cluster.cpus_per_rank={shape.cpus_per_rank} for each of "
-            f"{shape.ranks_per_node} ranks"
+            f"{shape.ranks_per_node} ranks{decoders}"
         )
+    check_shape(shape, num_gangs=num_gangs or 0)
     warnings = []
     try:
         state = slurm_state()
@@ -117,13 +119,25 @@ def plan_job(config: SubmitConfig, typed: Sequence[str]) -> JobPlan:
     return JobPlan(run=run, script=write_script(script), gangs=gangs, warnings=tuple(warnings))
 
 
-def _room(slurm: SlurmConfig, cpus_per_rank: int) -> Room:
-    """What the job's nodes will have for ranks."""
+def _room(config: SubmitConfig) -> Room:
+    """What the job's nodes will have for ranks, and for decode workers on GPUs."""
+    slurm = config.slurm
     if slurm.gpus_per_node:
         return Room(nodes=(slurm.gpus_per_node,) * slurm.nodes, gpu_type=_gpu_type(slurm))
     if slurm.cpus_per_node is None:
         raise BadInput("job.objective on the CPU needs slurm.cpus_per_node, the cores that gangs are made of")
-    return Room(nodes=(slurm.cpus_per_node // cpus_per_rank,) * slurm.nodes)
+    return Room(nodes=(_ranks_beside_decoders(config, slurm.cpus_per_node),) * slurm.nodes)
+
+
+def _ranks_beside_decoders(config: SubmitConfig, cpus_per_node: int) -> int:
+    """At least one, for which there may be no room: that is refused once the whole shape is known."""
+    return max(cpus_per_node // config.cluster.cpus_per_rank - _decoders_per_node(config), 1)
+
+
+def _decoders_per_node(config: SubmitConfig) -> int:
+    """Decode workers that need cores beside those of the ranks, on each node as SLURM gives all nodes the same."""
+    on_cpu = choose(Device, config.decode.device, "decode.device") is Device.CPU
+    return ceil(config.decode.workers / config.slurm.nodes) if on_cpu else 0
 
 
 def _gpu_type(slurm: SlurmConfig) -> str | None:
@@ -167,17 +181,20 @@ def _fill_in(config: SubmitConfig, typed: Sequence[str]) -> None:
         parallel.ranks = config.slurm.gpus_per_node or 1
 
 
-def _shape(config: SubmitConfig, layout: Layout) -> JobShape:
-    slurm, per_rank = config.slurm, config.cluster.cpus_per_rank
+def _shape(config: SubmitConfig, launch: LaunchPlan) -> JobShape:
+    slurm, ranks_per_gang = config.slurm, launch.layout.world_size
     ranks_per_node = slurm.gpus_per_node
     if not ranks_per_node:
-        ranks_per_node = slurm.cpus_per_node // per_rank if slurm.cpus_per_node else layout.world_size
+        cpus = slurm.cpus_per_node
+        ranks_per_node = ranks_per_gang if cpus is None else _ranks_beside_decoders(config, cpus)
     return JobShape(
         nodes=slurm.nodes,
         ranks_per_node=ranks_per_node,
-        ranks_per_gang=layout.world_size,
-        cpus_per_rank=per_rank,
+        ranks_per_gang=ranks_per_gang,
+        cpus_per_rank=config.cluster.cpus_per_rank,
         gpus_per_node=slurm.gpus_per_node,
+        decoders_per_node=_decoders_per_node(config),
+        gpu_decoders=launch.decoders.count if launch.decoders.device is Device.CUDA else 0,
     )
 
 
@@ -241,6 +258,7 @@ def _job_words(config: SubmitConfig, shape: JobShape, run: Path, num_gangs: int 
         "--ranks-per-node": shape.ranks_per_node,
         "--cpus-per-rank": shape.cpus_per_rank,
         "--gpus-per-node": shape.gpus_per_node,
+        "--decoders-per-node": shape.decoders_per_node or None,
         "--num-gangs": num_gangs,
         "--object-store-mb": config.cluster.object_store_mb,
         "--tmp": slurm.tmp,

@@ -215,7 +215,6 @@ class RaySteps:
         )
         step = self._steps[node] = _Step(node=node, process=process)
         path = self._folder.ray_log(job_id, node)
-        path.parent.mkdir(parents=True, exist_ok=True)
         threading.Thread(target=_listen, args=(step, path, shlex.join(command)), daemon=True).start()
 
     def _wait(
@@ -267,27 +266,36 @@ def ray_environment(token: str, environment: Mapping[str, str]) -> dict[str, str
 def _listen(step: _Step, path: Path, command: str) -> None:
     """Keep what the step prints, and take notice of its signs of life."""
     assert step.process.stdout is not None
-    with path.open("a", encoding="utf-8") as log:
-        log.write(f"$ {command}\n")
-        for line in step.process.stdout:
-            step.last_seen = time.monotonic()
-            if line.startswith(UP):
-                step.address = line.removeprefix(UP).strip()
-            elif not line.startswith(ALIVE):
-                log.write(line)
-                log.flush()
+    _note(path, f"$ {command}\n")
+    for line in step.process.stdout:
+        step.last_seen = time.monotonic()
+        if line.startswith(UP):
+            step.address = line.removeprefix(UP).strip()
+        elif not line.startswith(ALIVE):
+            _note(path, line)
+
+
+def _note(path: Path, line: str) -> None:
+    """Add a line, or go without it: a log that cannot be written is no reason to take a node for lost."""
+    with suppress(OSError):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with path.open("a", encoding="utf-8") as log:
+            log.write(line)
 
 
 def _node_address(node: str) -> str:
-    """Where SLURM itself reaches a node: its name need not be known to the system."""
-    found = re.search(r"NodeAddr=(\S+)", ask_slurm("scontrol", "--oneliner", "show", "node", node))
+    """Where SLURM itself reaches a node, whose name need not be known to the system; its name if SLURM is silent."""
+    try:
+        found = re.search(r"NodeAddr=(\S+)", ask_slurm("scontrol", "--oneliner", "show", "node", node))
+    except SlurmRefused:
+        return node
     return found[1] if found else node
 
 
 def _tail(path: Path, lines: int = 15) -> str:
     try:
         return "\n".join(path.read_text(encoding="utf-8", errors="replace").splitlines()[-lines:])
-    except FileNotFoundError:
+    except OSError:
         return ""
 
 

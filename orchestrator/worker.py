@@ -250,7 +250,7 @@ class Worker:
         return StageReport(stage=Stage.DENOISE, seconds=perf_counter() - begin)
 
     def _thaw(self, found: Generation, request: Request) -> RenderState | None:
-        """The state that a checkpoint holds for this rank; None if it is damaged."""
+        """The state that a checkpoint holds for this rank; None if it is damaged, or cannot be read."""
         assert self._engine is not None and self._group is not None
         is_full = found.holds_states_of(str(self._spec.layout))
         name = rank_file(self._spec.rank) if is_full else LATENTS
@@ -259,7 +259,7 @@ class Worker:
             frozen = read_checkpoint(found.path(name))
             if is_full:
                 return thaw(self._engine, frozen, request)
-        except ValueError as error:
+        except (ValueError, OSError) as error:
             log.warning("%s: %s", found.folder, error)
         if is_full or not all(self._group.gather_objects(frozen is not None)):
             return None

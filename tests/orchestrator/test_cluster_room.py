@@ -1,7 +1,8 @@
 """Ranks that have room beside those that are there, from what Ray says of its nodes."""
 
 from orchestrator.choices import Device
-from orchestrator.cluster_room import left_beside, rank_resources, room_of
+from orchestrator.cluster_room import beside_decoders, left_beside, rank_resources, room_of
+from orchestrator.config import DecodeConfig
 from orchestrator.room import Room
 
 GPU_NODE = {"CPU": 16.0, "GPU": 8.0, "accelerator_type:H200": 1.0, "memory": 1e12}
@@ -30,3 +31,11 @@ def test_ranks_on_a_node_that_has_left_take_nothing():
 
 def test_decode_workers_on_the_cpu_leave_the_gpus_but_may_take_the_cores_that_ranks_need():
     assert left_beside({"a": GPU_NODE}, [("a", ON_CPU)], ON_GPU).nodes == (7,)
+
+
+def test_decode_workers_on_the_cpu_have_cores_that_ranks_on_the_cpu_do_not_get():
+    room = Room(nodes=(3, 3))
+    on_cpu, on_gpu = DecodeConfig(workers=1), DecodeConfig(workers=1, device="cuda")
+    assert beside_decoders(room, on_cpu, Device.CPU).num_ranks == 5
+    assert beside_decoders(room, on_cpu, Device.CUDA) == room
+    assert beside_decoders(room, on_gpu, Device.CPU) == room

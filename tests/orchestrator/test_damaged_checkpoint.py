@@ -2,7 +2,9 @@
 
 import io
 import logging
+import pickle
 import shutil
+from pathlib import Path
 
 import pytest
 from rich.console import Console
@@ -64,6 +66,12 @@ def flip_a_byte(path) -> None:
     path.write_bytes(content)
 
 
+def give_to_a_disk_that_fails(path) -> None:
+    """Every read of it is an EIO from now on."""
+    path.unlink()
+    path.symlink_to("/proc/self/mem")
+
+
 def go_on(plan):
     assert not run_plan(plan, console=Console(file=io.StringIO())).failed
 
@@ -93,6 +101,16 @@ def test_video_begins_again_and_the_log_says_so(interrupted, plan, caplog, damag
         assert any("begins again" in message for message in caplog.messages)
 
 
+def test_video_begins_again_where_the_disk_fails(interrupted, plan, caplog):
+    folder, expected = interrupted
+    [found] = generations(folder.checkpoints)
+    give_to_a_disk_that_fails(found.folder / "rank-0.safetensors")
+    with caplog.at_level(logging.WARNING, "orchestrator"):
+        go_on(plan)
+    assert sha256_of(folder.video) == expected
+    assert any("Input/output error" in message for message in caplog.messages)
+
+
 def test_damaged_latents_do_not_matter_where_the_whole_state_is_there(interrupted, plan):
     folder, expected = interrupted
     [found] = generations(folder.checkpoints)
@@ -102,13 +120,14 @@ def test_damaged_latents_do_not_matter_where_the_whole_state_is_there(interrupte
     assert len(folder.read_sidecar()["resumed"]) == 1
 
 
-def test_older_whole_one_is_taken_where_the_newer_is_damaged(interrupted, plan):
+@pytest.mark.parametrize("damage", [flip_a_byte, give_to_a_disk_that_fails])
+def test_older_whole_one_is_taken_where_the_newer_is_damaged(interrupted, plan, damage):
     """Both are there if the launch died between the newer one's manifest and the older one's removal."""
     folder, expected = interrupted
     [found] = generations(folder.checkpoints)
     newer = found.folder.with_name(f"{int(found.folder.name) + 1:06d}")
     shutil.copytree(found.folder, newer)
-    flip_a_byte(newer / "rank-0.safetensors")
+    damage(newer / "rank-0.safetensors")
     go_on(plan)
     assert sha256_of(folder.video) == expected
     assert [one.partition("(")[2] for one in folder.read_sidecar()["resumed"]] == ["full)"]
@@ -121,3 +140,17 @@ def test_damaged_latents_of_a_denoised_video_are_denoised_again(plan, interrupte
         go_on(plan)
     assert sha256_of(folder.video) == expected
     assert any("does not hold a video's latents" in message for message in caplog.messages)
+
+
+@pytest.mark.parametrize(("is_full", "unreadable"), [(True, "rank-1.safetensors"), (False, LATENTS)])
+def test_ranks_agree_on_the_older_one_where_one_of_them_cannot_read_the_newer(
+    config, gang, tmp_path, is_full, unreadable
+):
+    config.parallel.ulysses = 2
+    plan = tmp_path / "plan"
+    plan.write_bytes(pickle.dumps(plan_launch(config, torchrun_world_size=2)))
+    task_file = Path(__file__).with_name("checkpoint_tasks.py")
+    arguments = {"plan": str(plan), "is_full": is_full, "unreadable": unreadable}
+    [ranks] = gang(task_file, "resume_with_an_unreadable_file", [2], **arguments).values()
+    assert ranks[0] == ranks[1]
+    assert ranks[0]["older"] == ranks[0]["resumed"] and ranks[0]["newer"] > ranks[0]["older"] > 0

@@ -87,7 +87,7 @@ def rendered_alone(plan, tmp_path_factory):
     return digests(alone)
 
 
-def wait_for(pool, kind: type):
+def wait_for(pool, kind):
     """The next event, which must be of this kind."""
     while (event := pool.next_event(1.0)) is None:
         pass
@@ -186,14 +186,18 @@ def test_failed_gang_gives_its_room_back_once_closed(pool, ray_address):
 
 @pytest.fixture
 def follow(pool, plan, monkeypatch):
-    """`follow(2)`: so many gangs of one rank that follow what there is; the pool above is closed by now."""
+    """`follow(2)`: so many gangs of one rank that follow what there is; the pool above is closed by now.
+
+    `follow(2, num_decoders=1)`: and so many decode workers.
+    """
     monkeypatch.setattr("orchestrator.ray_pool.LOOK_SECONDS", 0.5)
     monkeypatch.setattr("orchestrator.ray_pool.PLACEMENT_SECONDS", 1.0)
     made = []
 
-    def make(num_gangs: int):
+    def make(num_gangs: int, *, num_decoders: int = 0):
         cluster = replace(plan.cluster, num_gangs=num_gangs, follows_nodes=True, keeps_to_node=True)
-        made.append(type(pool)(replace(plan, layout=Layout(), cluster=cluster)))
+        decoders = replace(plan.decoders, count=num_decoders)
+        made.append(type(pool)(replace(plan, layout=Layout(), cluster=cluster, decoders=decoders)))
         return made[-1]
 
     yield make
@@ -239,6 +243,16 @@ def test_gang_whose_room_does_not_come_back_is_let_go_and_the_others_go_on(follo
     assert wait_for(follower, GangReady).gang == "gang 1", "the room is there again"
 
 
+def test_no_gang_is_added_where_a_decode_worker_waits_for_its_place(follow):
+    with taken(1):
+        follower = follow(1, num_decoders=1)
+        assert wait_for(follower, GangReady).gang == "gang 0"
+        follower.expect(5)
+        assert follower.next_event(2.5) is None
+        assert follower.gangs == ("gang 0",)
+    assert wait_for(follower, GangReady).gang == "decoder 0"
+
+
 def test_last_gang_is_not_let_go(follow):
     with taken(NUM_CPUS):
         follower = follow(1)
@@ -246,6 +260,33 @@ def test_last_gang_is_not_let_go(follow):
         assert follower.next_event(3.0) is None
         assert follower.gangs == ("gang 0",)
     assert wait_for(follower, GangReady).gang == "gang 0"
+
+
+def test_gang_whose_node_dies_between_its_place_and_its_ranks_is_built_again(follow, monkeypatch):
+    with monkeypatch.context() as patch:
+        patch.setattr("orchestrator.ray_gang.placement_group_table", lambda _: {"bundles_to_node_id": {0: "f" * 56}})
+        follower = follow(1)
+        lost = wait_for(follower, GangLost)
+    assert (lost.gang, lost.cause) == ("gang 0", "the node of rank 0 was lost before the rank began")
+    while isinstance(event := wait_for(follower, GangLost | GangReady), GangLost):
+        pass  # built again before the node was there
+    assert event.gang == "gang 0"
+
+
+@pytest.mark.parametrize("where", ["a call", "a sign of life"])
+def test_any_error_of_ray_s_own_is_the_gang_s_loss(follow, where):
+    """Its worker crashes: that is neither an actor's death nor what a task has raised."""
+    import ray
+
+    crash = ray.remote(num_cpus=0, max_retries=0)(lambda: os._exit(1)).remote()
+    with taken(NUM_CPUS):
+        follower = follow(1)
+        if where == "a call":
+            follower._gangs["gang 0"].pending = {crash: 0}
+        else:
+            follower._gangs["gang 0"].beats = {crash: (0, time.monotonic())}
+        lost = wait_for(follower, GangLost)
+        assert lost.cause.startswith("rank 0 failed: WorkerCrashedError: ")
 
 
 @pytest.fixture

@@ -113,6 +113,15 @@ def test_gangs_without_room_are_refused():
         check_shape(replace(shape, nodes=2), num_gangs=2)
 
 
+def test_decode_workers_take_cores_beside_the_ranks_or_gpus_from_them():
+    shape = JobShape(nodes=2, ranks_per_node=8, ranks_per_gang=8, cpus_per_rank=4, gpus_per_node=8)
+    on_cpu, on_gpu = replace(shape, decoders_per_node=1), replace(shape, gpu_decoders=1)
+    assert (on_cpu.cpus_per_node, on_cpu.num_gangs) == (36, 2)
+    assert (on_gpu.cpus_per_node, on_gpu.num_gangs) == (32, 1)
+    with pytest.raises(BadInput, match=r"decode\.workers=1 on GPUs of their own, .*room for 0 gangs of 8 ranks"):
+        check_shape(replace(on_gpu, nodes=1), num_gangs=0)
+
+
 def test_folder_that_does_not_look_shared_is_warned_of_or_refused():
     assert "output=/proc" in (check_shared(Path("/proc"), SharedFolder.WARN) or "")
     assert check_shared(Path("/proc"), SharedFolder.OFF) is None

@@ -115,6 +115,11 @@ def test_after_a_restart_the_lease_of_a_driver_that_was_killed_elsewhere_is_wait
     assert len(made.started) == starts
 
 
+@pytest.mark.parametrize(("more", "cpus"), [([], 8), (["--decoders-per-node=2"], 12)])
+def test_ray_has_cores_for_ranks_and_decode_workers(bench, more, cpus):
+    assert bench("exit 0", "--cpus-per-rank=2", *more).job._ray_sizes().cpus == cpus
+
+
 def test_no_room_for_a_gang_is_a_failure(bench):
     made = bench("exit 0", "--driver-restarts=0")
     assert made.job._drive_until_done(FakeSteps(nodes_up=[])) == 1
@@ -161,18 +166,58 @@ def test_batch_that_is_done_by_then_is_done(bench):
     assert signalled(made.job, "to_requeue", made.folder) == 0
 
 
-@pytest.mark.parametrize(("more", "called"), [([], ["requeue 7"]), (["--no-requeue"], [])])
-def test_queueing_again_is_one_call_of_scontrol(bench, tmp_path, monkeypatch, more, called):
+@pytest.fixture
+def scontrol(tmp_path, monkeypatch):
+    """`scontrol("exit 0")`: a program of that name; a file with a line for each call of it. Waits are short."""
+
+    def make(script: str) -> Path:
+        called = tmp_path / "called"
+        called.touch()
+        program = tmp_path / "bin" / "scontrol"
+        program.parent.mkdir()
+        program.write_text(f"#!/bin/bash\necho $@ >> {called}\nn=$(wc -l < {called})\n{script}\n")
+        program.chmod(0o755)
+        monkeypatch.setenv("PATH", f"{program.parent}:{os.environ['PATH']}")
+        monkeypatch.setattr("orchestrator.slurm_job.REFUSED_SECONDS", 0.05)
+        monkeypatch.setattr("orchestrator.slurm_job.QUEUED_SECONDS", 0)
+        return called
+
+    return make
+
+
+AWAY = "echo 'Unable to contact slurm controller (connect failure)' >&2; exit 1"
+
+
+@pytest.mark.parametrize(("more", "asked"), [([], ["requeue 7"]), (["--no-requeue"], [])])
+def test_queueing_again_is_one_call_of_scontrol(bench, scontrol, more, asked):
     made = bench("exit 75", *more)
-    scontrol = tmp_path / "bin" / "scontrol"
-    scontrol.parent.mkdir()
-    scontrol.write_text(f"#!/bin/bash\necho $@ >> {tmp_path}/called\n")
-    scontrol.chmod(0o755)
-    monkeypatch.setenv("PATH", f"{scontrol.parent}:{os.environ['PATH']}")
-    monkeypatch.setattr("orchestrator.slurm_job.REQUEUE_SECONDS", 0)
+    called = scontrol("exit 0")
     made.job._requeue()
-    path = tmp_path / "called"
-    assert (path.read_text().splitlines() if path.exists() else []) == called
+    assert called.read_text().splitlines() == asked
+
+
+def test_queueing_again_is_tried_until_the_controller_is_back(bench, scontrol, capsys):
+    made = bench("exit 75")
+    called = scontrol(f"[ $n -gt 3 ] || {{ {AWAY}; }}")
+    made.job._requeue()
+    assert called.read_text().splitlines() == ["requeue 7"] * 4
+    said = capsys.readouterr().out
+    assert said.count("not queued again yet: scontrol: Unable to contact slurm controller") == 3
+    assert "could not" not in said
+
+
+@pytest.mark.parametrize("end", ["no time is left", "cancelled"])
+def test_queueing_again_is_given_up_in_the_end_and_the_log_says_so(bench, scontrol, capsys, monkeypatch, end):
+    made = bench("exit 75")
+    called = scontrol(AWAY)
+    if end == "cancelled":
+        made.job.asked.to_go = True
+    else:
+        monkeypatch.setattr("orchestrator.slurm_job.REQUEUE_SECONDS", 0.3)
+    made.job._requeue()
+    asked = called.read_text().splitlines()
+    assert (len(asked) == 1) == (end == "cancelled")
+    assert "could not be queued again: scontrol: Unable to contact slurm controller" in capsys.readouterr().out
 
 
 def test_both_signals_are_noticed():

@@ -66,3 +66,48 @@ def test_objective_and_a_layout_are_refused_as_by_a_launch(job):
     job.job.objective, job.parallel.ulysses = "latency", 2
     with pytest.raises(BadInput, match=r"^job\.objective=latency chooses the layout"):
         plan_job(job, TYPED)
+
+
+@pytest.mark.parametrize(
+    ("workers", "cpus_per_node", "asked", "gangs"),
+    [
+        (0, None, ["#SBATCH --cpus-per-task=2"], 2),
+        (1, None, ["#SBATCH --cpus-per-task=3", "--ranks-per-node=2", "--decoders-per-node=1"], 2),
+        (3, None, ["#SBATCH --cpus-per-task=4", "--ranks-per-node=2", "--decoders-per-node=2"], 2),
+        (1, 5, ["#SBATCH --cpus-per-task=5", "--ranks-per-node=4", "--decoders-per-node=1"], 4),
+        (1, 4, ["#SBATCH --cpus-per-task=4", "--ranks-per-node=3", "--decoders-per-node=1"], 2),
+    ],
+)
+def test_decode_workers_have_cores_on_the_jobs_nodes(job, workers, cpus_per_node, asked, gangs):
+    job.parallel.ulysses, job.slurm.cpus_per_node, job.decode.workers = 2, cpus_per_node, workers
+    plan = plan_job(job, ["+job=demo", "parallel.ulysses=2"])
+    assert plan.gangs.startswith(f"{gangs} gangs of 2 ranks")
+    assert set(asked) <= set(words_of(plan.script))
+    assert ("--decoders-per-node" in plan.script) == (workers > 0)
+
+
+def test_decode_workers_of_ranks_on_gpus_have_cores_too(job):
+    job.slurm.gpus_per_node, job.slurm.cpus_per_node, job.cluster.cpus_per_rank, job.decode.workers = 8, None, 4, 1
+    words = words_of(plan_job(job, ["+job=demo"]).script)
+    assert {"#SBATCH --cpus-per-task=36", "--ranks-per-node=8", "--decoders-per-node=1"} <= set(words)
+
+
+def test_objective_leaves_the_decode_workers_their_cores(job):
+    job.job.objective, job.decode.workers = "throughput", 2
+    assert plan_job(job, TYPED).gangs.startswith("6 gangs of one rank, for throughput: ")
+
+
+@pytest.mark.parametrize(("gpus_per_node", "cpus_per_node"), [(0, 1), (8, 8)])
+def test_too_few_cores_for_ranks_and_decode_workers_are_refused(job, gpus_per_node, cpus_per_node):
+    job.slurm.gpus_per_node, job.slurm.cpus_per_node, job.decode.workers = gpus_per_node, cpus_per_node, 1
+    with pytest.raises(
+        BadInput, match=rf"^slurm\.cpus_per_node={cpus_per_node} is less .* and 1 of decode\.workers$"
+    ):
+        plan_job(job, ["+job=demo"])
+
+
+def test_decode_workers_on_gpus_leave_too_few_for_a_gang(job):
+    job.slurm.nodes, job.slurm.gpus_per_node, job.slurm.cpus_per_node = 1, 8, None
+    job.decode.workers, job.decode.device = 1, "cuda"
+    with pytest.raises(BadInput, match=r"decode\.workers=1 on GPUs of their own, .*room for 0 gangs of 8 ranks"):
+        plan_job(job, ["+job=demo"])
