@@ -17,12 +17,12 @@ def resume_with_an_unreadable_file(rank: int, _world_size: int, *, plan: str, is
     worker.load()
     worker.encode(video_id, request)
     worker.denoise()
-    worker.save_checkpoint(checkpoints / "000001", is_full=is_full)
+    worker.save_checkpoint(checkpoints, is_full=is_full)
     if rank == 0:
         shutil.copytree(checkpoints / "000001", checkpoints.with_name("older"))
     older = worker.resume(video_id, request, checkpoints).result
     worker.denoise()
-    worker.save_checkpoint(checkpoints / "000002", is_full=is_full)
+    worker.save_checkpoint(checkpoints, is_full=is_full)
     newer = worker.resume(video_id, request, checkpoints).result
     if rank == 0:
         checkpoints.with_name("older").rename(checkpoints / "000001")
