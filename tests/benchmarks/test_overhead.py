@@ -31,7 +31,7 @@ def test_every_segment_of_every_gang_is_seen(command_environment):
         env=command_environment(PYTHONPATH=str(PROJECT)),
         capture_output=True,
         text=True,
-        timeout=120,
+        timeout=300,
         check=True,
     )
     num_segments, num_videos, shortest = done.stdout.split()
