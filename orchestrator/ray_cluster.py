@@ -7,12 +7,14 @@ import logging
 import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any
 
 import ray
 
 from orchestrator.choices import ClusterKind, Device
 from orchestrator.errors import BadInput, GangFailed
 from orchestrator.launch_plan import ClusterSpec, DecoderSpec
+from orchestrator.termination import handlers_kept
 from parallel.layout import Layout
 
 NAMESPACE = "spectrum-orchestrator"
@@ -43,18 +45,20 @@ def _start(cluster: ClusterSpec, layout: Layout, decoders: DecoderSpec) -> None:
     num_ranks = layout.world_size * cluster.num_gangs
     gpu_decoders = decoders.count if decoders.device is Device.CUDA else 0
     try:
-        ray.init(
+        _init(
             address="local",
             num_cpus=(num_ranks + decoders.count) * cluster.cpus_per_rank,
             num_gpus=(num_ranks if cluster.device is Device.CUDA else 0) + gpu_decoders,
             object_store_memory=cluster.object_store_mb * 2**20,
             include_dashboard=False,
-            logging_level=logging.ERROR,
-            log_to_driver=False,
-            namespace=NAMESPACE,
         )
     except Exception as error:
         raise GangFailed(f"Ray did not start on this machine: {error}") from error
+
+
+def _init(**options: Any) -> None:
+    with handlers_kept():  # Ray's own would end a launch that is all but done with status 15
+        ray.init(logging_level=logging.ERROR, log_to_driver=False, namespace=NAMESPACE, **options)
 
 
 def _check_answers(address: str) -> None:
@@ -92,7 +96,7 @@ def resources_of_nodes() -> dict[str, dict[str, float]]:
 def _join(address: str) -> None:
     _check_answers(address)
     try:
-        ray.init(address=address, logging_level=logging.ERROR, log_to_driver=False, namespace=NAMESPACE)
+        _init(address=address)
     except Exception as error:  # Ray raises ConnectionError, RuntimeError, ValueError or its own, with long advice
         reason = str(error).strip().splitlines()[0]
         raise BadInput(

@@ -25,7 +25,7 @@ from orchestrator.progress import make_view
 from orchestrator.ray_environment import prepare_environment
 from orchestrator.scheduler import Outcome, run_batch
 from orchestrator.sidecar import Provenance, command_line, git_revision
-from orchestrator.termination import Terminated, stopping_gently, terminated_like_interrupted
+from orchestrator.termination import Terminated, stopping_gently
 from orchestrator.view import Silent, View, Views
 
 log = logging.getLogger("orchestrator")
@@ -223,5 +223,5 @@ def _pool(plan: LaunchPlan, view: View) -> Iterator[Pool]:
     view.starting(f"starting {plan.cluster.num_gangs * plan.layout.world_size} ranks and loading {plan.model.name}")
     from orchestrator.ray_pool import RayPool  # noqa: PLC0415
 
-    with terminated_like_interrupted(), closing(RayPool(plan)) as pool:
+    with closing(RayPool(plan)) as pool:
         yield pool

@@ -14,10 +14,7 @@ class Terminated(KeyboardInterrupt):
 
 @contextmanager
 def terminated_like_interrupted() -> Iterator[None]:
-    """Inside, SIGTERM and SIGUSR1 raise, as Ctrl-C does, so that what was started is taken down on the way out.
-
-    To be entered again after Ray has started, which puts its own handler in the place of this one.
-    """
+    """Inside, SIGTERM and SIGUSR1 raise, as Ctrl-C does, so that what was started is taken down on the way out."""
 
     def interrupt(_signal: int, _frame: FrameType | None) -> None:
         raise Terminated
@@ -37,6 +34,18 @@ def stopping_gently(stop: Stop) -> Iterator[None]:
 
     with _handlers(dict.fromkeys((signal.SIGINT, signal.SIGTERM, signal.SIGUSR1), ask)):
         yield
+
+
+@contextmanager
+def handlers_kept() -> Iterator[None]:
+    """Puts back at the end what a library inside replaces, such as Ray."""
+    numbers = (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1)
+    before = {number: signal.getsignal(number) for number in numbers}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 @contextmanager

@@ -42,9 +42,9 @@ def test_second_ctrl_c_does_not_wait_for_a_checkpoint(watch, arguments, tmp_path
 
 def test_second_launch_of_the_same_folder_is_refused_and_names_the_first(watch, launch, arguments, tmp_path):
     command = [*arguments, "cluster=none", "parallel=auto", f"output={tmp_path}/run"]
-    watched = watch(*command)
-    watched.wait_for("denoise  step 4/50")
-    refused = launch(*command)
+    watched = watch(*command, "denoise.num_steps=1000")  # long enough for the second to start meanwhile
+    watched.wait_for("denoise  step 0/1000")
+    refused = launch(*command, "denoise.num_steps=1000")
     assert refused.returncode == 2
     assert f"another launch: process {watched.process.pid} on" in refused.stderr
     watched.process.kill()

@@ -101,7 +101,7 @@ def test_own_view_shows_rounds_errors_stages_record_and_the_command(real, real_r
     for stage in record["seconds"]["stages"]:
         assert page.locator(f".stages-chart .bar .{stage}").count() == 1
     page.get_by_text("All rounds as a table").click()
-    assert page.locator("tbody tr").count() == len(record["plan"])
+    until(page, f"document.querySelectorAll('tbody tr').length === {len(record['plan'])}")
     bar = page.locator(".rounds-chart rect[data-step='1']").bounding_box()
     page.mouse.move(bar["x"] + bar["width"] / 2, bar["y"])
     assert page.locator(".readout").inner_text().startswith("Step 1: full")
