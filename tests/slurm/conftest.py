@@ -25,7 +25,8 @@ NodeName=hopper1 NodeAddr=127.0.0.1 Port=1 CPUs=64 RealMemory=500000 Gres=gpu:h1
 PartitionName=hopper Nodes=hopper1 MaxTime=1-0 State=UP
 """
 TINY = ["video.height=32", "video.width=32", "video.num_frames=5", "denoise.num_steps=8"]
-SLOW_STEPS = "denoise.num_steps=400"
+SLOW = ["denoise.num_steps=250", "forecast=none"]
+"""Videos that take some seconds each."""
 PROMPTS = [
     f"a {size} {colour} {shape} on a dark grey background"
     for size in ("large", "small")
@@ -215,4 +216,4 @@ def undisturbed(render_undisturbed) -> Callable[[int], dict[str, str]]:
 @pytest.fixture(scope="session")
 def slow_undisturbed(render_undisturbed) -> dict[str, str]:
     """Of twelve videos that take seconds each."""
-    return render_undisturbed(12, SLOW_STEPS)
+    return render_undisturbed(12, *SLOW)

@@ -18,8 +18,8 @@ from orchestrator.slurm_folder import SlurmFolder
 pytestmark = pytest.mark.slurm_long
 
 ONE_RANK = ["parallel=auto", "parallel.ranks=1", "slurm.cpus_per_node=1"]
-SLOW = ["denoise.num_steps=400"]
-"""Videos that take some seconds each."""
+SLOW = ["denoise.num_steps=250", "forecast=none"]
+"""Videos that take some seconds each; those of the fixture `slow_undisturbed`."""
 
 
 @pytest.fixture(autouse=True)
@@ -64,14 +64,14 @@ def test_array_of_four_renders_each_video_once(slurm, submit_job, batch_file, un
 
 
 def test_time_limit_queues_the_job_again_which_goes_on(slurm, submit_job, batch_file, slow_undisturbed):
-    """SLURM itself sends the signal; the second start is not made to wait its two minutes."""
-    job = submit_job(slurm, f"batch={batch_file(12)}", *SLOW, "slurm.time=1m", "slurm.signal_seconds=30", *ONE_RANK)
+    """SLURM itself sends the signal, up to a minute early; the second start is not made to wait its two minutes."""
+    job = submit_job(slurm, f"batch={batch_file(12)}", *SLOW, "slurm.time=2m", "slurm.signal_seconds=30", *ONE_RANK)
     job.wait_for_log("queueing again", timeout=150)
     finished = set(job.videos)
     assert len(finished) < 12, "the limit came too late to disturb anything"
     [begun] = {folder.parent.name for folder in job.run.glob("*/.checkpoints")}
     step = generations(job.run / begun / ".checkpoints")[0].step
-    assert 0 < step < 400
+    assert 0 < step < 250
     slurm.start_now(job.id)
     slurm.run("scontrol", "update", f"jobid={job.id}", "timelimit=10")
     assert job.wait(timeout=200) == "COMPLETED", job.log
@@ -143,7 +143,7 @@ def test_cancelled_job_leaves_no_process_and_a_folder_that_goes_on(slurm, submit
 
 def test_killed_node_is_done_without(machines, submit_job, batch_file, slow_undisturbed, figures):
     """The batch ends in the same allocation and launch, on the nodes that remain, whose gangs work on meanwhile."""
-    job = submit_job(machines, f"batch={batch_file(12)}", *SLOW, "slurm.nodes=3", *ONE_RANK)
+    job = submit_job(machines, f"batch={batch_file(12)}", *SLOW, "slurm.nodes=3", "cluster.num_gangs=null", *ONE_RANK)
     job.wait_for_videos(1)
     assert len(list((SlurmFolder(job.run).root / f"job-{job.id}-ray").iterdir())) == 3
     machines.kill_node("n3")
