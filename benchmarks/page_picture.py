@@ -1,4 +1,4 @@
-"""Pictures of a run's page, from a real run: the grid beside one video's own view.
+"""A picture of a run's page, from a real run: its beginning beside one video's own view.
 
 The run should have videos beside their full renders:
 
@@ -20,14 +20,17 @@ from orchestrator.artifacts import RunFolder
 VIEW = {"width": 820, "height": 900}
 """Pixels of each of the two."""
 GAP = 24
+SETTLED = 1500
+"""Milliseconds until pictures and videos have come from the disk."""
 _BACKGROUND = (128, 128, 128)
-_STILL = (
-    "() => document.querySelectorAll('video').forEach((one) => { one.pause(); one.currentTime = one.duration / 2; })"
-)
+_STILL = """() => document.querySelectorAll("video").forEach((one) => {
+  one.pause();
+  if (Number.isFinite(one.duration)) one.currentTime = one.duration / 2;  // those of the grid are not loaded
+})"""
 
 
 def draw(run_folder: RunFolder) -> Image.Image:
-    """The grid on the left; on the right the view of a video that stands beside its full render, if there is one."""
+    """The page's beginning on the left; on the right the view of its first video."""
     with open_browser() as browser:
         page = browser.new_page(viewport=VIEW)  # type: ignore[arg-type]
         page.goto(run_folder.page.as_uri())
@@ -35,6 +38,7 @@ def draw(run_folder: RunFolder) -> Image.Image:
         grid = _shot(page)
         page.locator(".grid .card").first.click()
         page.wait_for_selector(".rounds-chart svg")
+        page.wait_for_timeout(SETTLED)
         page.evaluate(_STILL)
         video = _shot(page)
     sheet = Image.new("RGB", (grid.width + GAP + video.width, grid.height), _BACKGROUND)
@@ -44,7 +48,7 @@ def draw(run_folder: RunFolder) -> Image.Image:
 
 
 def _shot(page: Page) -> Image.Image:
-    page.wait_for_timeout(1000)  # until pictures and videos have come from the disk
+    page.wait_for_timeout(SETTLED)
     return Image.open(io.BytesIO(page.screenshot())).convert("RGB")
 
 
