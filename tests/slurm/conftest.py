@@ -104,8 +104,10 @@ class Job:
         """Until its log holds the text so many times."""
 
         def holds() -> bool:
-            assert self.cluster.job(self.id)["JobState"] not in ENDED, self.log
-            return self.log.count(text) >= count
+            has_ended = self.cluster.job(self.id)["JobState"] in ENDED  # before its log is read
+            is_there = self.log.count(text) >= count
+            assert is_there or not has_ended, self.log
+            return is_there
 
         self.cluster.wait_until(holds, f"{text!r} in the log", timeout)
 
