@@ -275,11 +275,13 @@ class Scheduler:
         """Count as done what is there; what a rank has written elsewhere never comes into sight."""
         for video_id, (gang, until) in list(self._published.items()):
             folder = self._run_folder.video(video_id)
-            if folder.is_done:
+            # The first process's word: torchrun's other ranks come here while rank 0 still writes.
+            is_done, is_overdue = self._pool.share((folder.is_done, self._clock() > until))
+            if is_done:
                 del self._published[video_id]
                 forget_failures(folder)
                 self._view.video_done(gang, video_id, folder)
-            elif self._clock() > until:
+            elif is_overdue:
                 del self._published[video_id]
                 cause = f"{gang} has published it, but it is not in {folder.root}: does its node share that folder?"
                 self._fail(gang, video_id, read_attempts(folder), cause)

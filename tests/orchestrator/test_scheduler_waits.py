@@ -166,11 +166,31 @@ def test_rank_that_cannot_go_on_has_its_video_counted_and_ends_the_launch(tmp_pa
     assert run_folder.video(good).is_done
 
 
+def test_rank_that_cannot_see_yet_what_the_first_has_published_asks_the_same_as_the_first(tmp_path, make_batch):
+    """Of torchrun's ranks, one that asked once more would wait for an answer of ranks that have left."""
+    batch = make_batch(2, num_steps=5)
+
+    def questions(pool, folder):
+        asked = []
+        pool.agree = lambda flag: asked.append(len(methods(pool))) or flag
+        assert not render(pool, batch, RunFolder(folder)).failed
+        assert begun_by(pool) == list(batch)
+        return asked
+
+    further = BookkeepingPool(1)
+    do = further._do
+    further._do = lambda gang, command: (
+        StageReport(stage=Stage.PUBLISH, seconds=0.1) if command.method == "publish" else do(gang, command)
+    )
+    further.share = lambda value: (True, False) if isinstance(value, tuple) else value
+    assert questions(further, tmp_path / "further") == questions(BookkeepingPool(1), tmp_path / "first")
+
+
 def test_what_the_first_process_sees_counts_for_all(tmp_path, make_batch):
     """Of torchrun's ranks, each of which schedules: they must do the same, whatever their file systems show."""
     batch, pool = make_batch(3), BookkeepingPool(1)
     first, second, third = batch
-    pool.share = lambda standings: {**standings, second: Standing.DONE}
+    pool.share = lambda value: {**value, second: Standing.DONE} if isinstance(value, dict) else value
     diary = Diary()
     render(pool, batch, RunFolder(tmp_path), diary)
     assert diary.begun == {"total": 3, "done": 1}
