@@ -157,9 +157,8 @@ class RayGang:
                 return RankLost(f"{self._place(self.pending[reference])} died: {_one_line(death)}")
             except RayError:
                 continue
-        cause = (
-            getattr(error, "cause", None) or error
-        )  # what the rank has raised; otherwise what became of Ray's task
+        # What the rank has raised; otherwise what became of Ray's task.
+        cause = getattr(error, "cause", None) or error
         reason = f"{type(cause).__name__}: {cause}"
         return RankLost(f"{self._place(rank)} failed: {reason.strip().splitlines()[0]}", str(error))
 
