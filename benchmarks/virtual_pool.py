@@ -84,6 +84,10 @@ class VirtualPool:
     def expect(self, num_videos: int) -> None:
         """There are as many gangs as at first."""
 
+    def enlarge(self, gang: str) -> bool:
+        """No: all are as large as at first."""
+        return False
+
     def submit(self, gang: str, command: Command, *, limit_seconds: float | None = None) -> None:
         """Note when it will be done."""
         del limit_seconds

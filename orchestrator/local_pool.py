@@ -42,6 +42,10 @@ class LocalPool:
     def expect(self, num_videos: int) -> None:
         """There is one gang, whatever comes."""
 
+    def enlarge(self, gang: str) -> bool:
+        """No: it is as large as planned."""
+        return False
+
     def submit(self, gang: str, command: Command, *, limit_seconds: float | None = None) -> None:
         """Run the command here and now; nobody is there to watch the limit.
 

@@ -188,6 +188,10 @@ class MeteredPool:
         """As the pool does."""
         self._pool.expect(num_videos)
 
+    def enlarge(self, gang: str) -> bool:
+        """As the pool does."""
+        return self._pool.enlarge(gang)
+
     def submit(self, gang: str, command: Command, *, limit_seconds: float | None = None) -> None:
         """As the pool does."""
         self._metrics.begins(gang)

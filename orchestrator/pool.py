@@ -69,6 +69,10 @@ class Pool(Protocol):
         """Take note of how many videos wait or are with gangs: more gangs than these would find nothing to do."""
         ...
 
+    def enlarge(self, gang: str) -> bool:
+        """Build an idle gang anew, if it has fewer ranks than planned and there is room for more; whether so."""
+        ...
+
     def submit(self, gang: str, command: Command, *, limit_seconds: float | None = None) -> None:
         """Let an idle gang begin. One that takes longer than the limit is lost."""
         ...

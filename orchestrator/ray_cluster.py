@@ -93,6 +93,12 @@ def resources_of_nodes() -> dict[str, dict[str, float]]:
     return {node["NodeID"]: node["Resources"] for node in ray.nodes() if node["Alive"]}
 
 
+def unused_resources() -> dict[str, float]:
+    """What the nodes have that nobody uses, all together."""
+    unused: dict[str, float] = ray.available_resources()
+    return unused
+
+
 def _join(address: str) -> None:
     _check_answers(address)
     try:

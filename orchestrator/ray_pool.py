@@ -4,12 +4,13 @@ A gang is built in steps, while the others work. One that is lost is killed whol
 room for it, as after a node was lost, it waits in Ray's queue and comes back when there is.
 
 Where the plan follows the cluster's nodes, gangs are added while videos wait and nodes have room for more, and one
-whose room does not come back is let go.
+whose room does not come back is let go. Otherwise it makes do with fewer ranks, until there is room for more again.
 """
 
 import logging
 from collections import deque
 from collections.abc import Sequence
+from math import inf
 from time import monotonic, sleep
 from typing import Any
 
@@ -21,11 +22,11 @@ from orchestrator.errors import RayLost
 from orchestrator.launch_plan import LaunchPlan, smaller_plan
 from orchestrator.pool import Command, Event, GangLost, GangReady, Reply, decoder_names
 from orchestrator.rank import RankActor
-from orchestrator.ray_cluster import resources_of_nodes
+from orchestrator.ray_cluster import resources_of_nodes, unused_resources
 from orchestrator.ray_gang import RankLost, RayGang, begin_decoder, begin_gang
 from orchestrator.ray_processes import RayProcesses
 from orchestrator.reports import StageReport
-from orchestrator.room import Room
+from orchestrator.room import Room, slots_of
 from parallel.layout import Layout
 
 log = logging.getLogger("orchestrator")
@@ -41,7 +42,9 @@ SILENT_SECONDS_BUILDING = 120.0
 PLACEMENT_SECONDS = 20.0
 """How long a gang that was lost waits for as much room as it had, before it makes do with less."""
 LOOK_SECONDS = 3.0
-"""How often the cluster's nodes are looked at, where gangs follow them."""
+"""How often the cluster's nodes are looked at for room: where gangs follow them, or one had to shrink."""
+GROWTH_SECONDS = 600.0
+"""How long a gang that was built anew for more ranks is let be, whatever becomes of it: others may take the room."""
 
 
 class RayPool:
@@ -53,6 +56,7 @@ class RayPool:
         self._gangs: dict[str, RayGang] = {}
         self._events: deque[Event] = deque()
         self._next_beat = self._next_check = self._next_look = monotonic()
+        self._next_growth: dict[str, float] = {}
         self._num_videos = 0
         self._own_ray = RayProcesses() if plan.cluster.kind is ClusterKind.LOCAL else None
         self._decoders = decoder_names(plan.decoders.count)
@@ -74,6 +78,27 @@ class RayPool:
     def expect(self, num_videos: int) -> None:
         """Take note of how many videos wait or are with gangs: so many gangs are of use."""
         self._num_videos = num_videos
+
+    def enlarge(self, gang: str) -> bool:
+        """Build a gang that had to shrink anew, between two videos, once the cluster has room for more of its ranks.
+
+        Not for the last videos: loading the model takes minutes.
+        """
+        old, now = self._gangs[gang], monotonic()
+        if old.layout.world_size >= self._plan.layout.world_size or self._num_videos <= len(self.gangs):
+            return False
+        if now < self._next_growth.get(gang, now) or any(self._gangs[name].waits_for_room for name in self.gangs):
+            return False
+        self._next_growth[gang] = now + LOOK_SECONDS
+        most = old.layout.world_size + slots_of(unused_resources(), per_rank=old.per_rank)
+        larger = self._largest_that_fits(self._plan, self._room_left(without=gang), most_ranks=most)
+        if larger is None or larger.layout.world_size <= old.layout.world_size:
+            return False
+        self._next_growth[gang] = now + GROWTH_SECONDS
+        log.info("%s  built anew: the cluster has room for %d ranks", gang, larger.layout.world_size)
+        old.kill()
+        self._begin(gang, larger, is_rebuilt=True)
+        return True
 
     def submit(self, gang: str, command: Command, *, limit_seconds: float | None = None) -> None:
         """Let every rank of an idle gang begin."""
@@ -192,9 +217,7 @@ class RayPool:
         """Ask for less room, in the place of a gang for which there is none any more; or let it go."""
         smaller = smaller_plan(self._plan, gang.layout)
         if self._plan.cluster.follows_nodes:
-            room = self._room_left()
-            while smaller is not None and not self._places(room, smaller):
-                smaller = smaller_plan(self._plan, smaller.layout)
+            smaller = self._largest_that_fits(smaller, self._room_left())
             if smaller is None and any(not self._gangs[name].waits_for_room for name in self.gangs):
                 log.info("%s  let go: the cluster has no room for it any more", gang.name)
                 gang.kill()
@@ -221,10 +244,22 @@ class RayPool:
                 return
             plan = smaller_plan(self._plan, plan.layout)
 
-    def _room_left(self) -> Room:
-        """What the cluster's nodes have beside the ranks and decode workers that are there, or wait to be."""
+    def _largest_that_fits(
+        self, plan: LaunchPlan | None, room: Room, *, most_ranks: float = inf
+    ) -> LaunchPlan | None:
+        """The plan, or the first smaller one that has a place; None if not even one rank has."""
+        while plan is not None and (plan.layout.world_size > most_ranks or not self._places(room, plan)):
+            plan = smaller_plan(self._plan, plan.layout)
+        return plan
+
+    def _room_left(self, *, without: str | None = None) -> Room:
+        """What the cluster's nodes have beside the ranks and decode workers that are there, or wait to be.
+
+        Those of the gang `without` count as room.
+        """
         cluster = self._plan.cluster
-        taken = [(node, gang.per_rank) for gang in self._gangs.values() for node in gang.node_ids]
+        others = [gang for name, gang in self._gangs.items() if name != without]
+        taken = [(node, gang.per_rank) for gang in others for node in gang.node_ids]
         left = left_beside(resources_of_nodes(), taken, rank_resources(cluster.device, cluster.cpus_per_rank))
         waiting = sum(self._gangs[name].waits_for_room for name in self._decoders)
         return left.without(waiting) if self._plan.decoders.device is cluster.device else left

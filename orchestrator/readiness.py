@@ -33,6 +33,10 @@ class Readiness:
         """One died, fell silent or raised; whether it had ever been ready, and whether others are."""
         self._failed_builds += was_building
         self._last = cause
+        self.note_rebuilt(is_any_left=is_any_left)
+
+    def note_rebuilt(self, *, is_any_left: bool) -> None:
+        """One that was ready is not for now; whether others are."""
         if not is_any_left:
             self._without_since = self._clock()
 

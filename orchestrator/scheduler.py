@@ -18,7 +18,7 @@ from orchestrator.retries import Retries
 from orchestrator.script import Ending, Script, decode_script, encode_ahead, render_script
 from orchestrator.sidecar import Provenance
 from orchestrator.standing import Standing, standings
-from orchestrator.texts_ahead import TextsAhead
+from orchestrator.texts_ahead import TextsAhead, texts_of
 from orchestrator.view import GangProgress, View
 
 log = logging.getLogger("orchestrator")
@@ -140,7 +140,7 @@ class Scheduler:
         waiting = by_standing[Standing.BEGUN] + by_standing[Standing.UNTOUCHED]
         for video_id in waiting:
             self._enqueue(video_id)
-        self._texts = TextsAhead(text for video_id in waiting for text in _texts_of(self._requests[video_id]))
+        self._texts = TextsAhead(text for video_id in waiting for text in texts_of(self._requests[video_id]))
         self._view.batch_begins(total=len(self._requests), done=len(by_standing[Standing.DONE]))
 
     def _is_stopping(self) -> bool:
@@ -174,7 +174,11 @@ class Scheduler:
             if not self._queue or self._has_to_wait():
                 self._view.gang_idle(gang)
                 return
-            video_id, shape = self._queue.take(self._idle.pop(gang))
+            last_shape = self._idle.pop(gang)
+            if self._pool.enlarge(gang):
+                self._readiness.note_rebuilt(is_any_left=self._has_any_like(gang))
+                continue
+            video_id, shape = self._queue.take(last_shape)
             self._begin(gang, video_id, shape)
 
     def _has_to_wait(self) -> bool:
@@ -207,7 +211,7 @@ class Scheduler:
             is_denoised=video_id in self._denoised,
             ends_denoised=bool(self._decoders),
         )
-        texts = self._texts.take(_texts_of(self._requests[video_id]), num_gangs=len(self._pool.gangs))
+        texts = self._texts.take(texts_of(self._requests[video_id]), num_gangs=len(self._pool.gangs))
         if texts:
             script = encode_ahead(texts, video_id, self._requests[video_id], script)
         self._start(gang, video_id, shape, script)
@@ -348,10 +352,6 @@ class Scheduler:
             self._queue.add_first(waiting)
         else:
             self._queue.add(waiting)
-
-
-def _texts_of(request: Request) -> tuple[str, str]:
-    return request.prompt, request.negative_prompt
 
 
 def shape_of(request: Request) -> Hashable:

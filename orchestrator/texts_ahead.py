@@ -3,6 +3,8 @@
 from collections import deque
 from collections.abc import Iterable
 
+from orchestrator.request import Request
+
 TEXTS_AHEAD = 512
 """Texts that a gang encodes at once."""
 
@@ -32,3 +34,8 @@ class TextsAhead:
     def note_encoded(self, texts: Iterable[str]) -> None:
         """They are on the disk."""
         self._encoded.update(texts)
+
+
+def texts_of(request: Request) -> tuple[str, str]:
+    """Those that a video needs encoded."""
+    return request.prompt, request.negative_prompt

@@ -13,6 +13,7 @@ from orchestrator.artifacts import RunFolder, sha256_of
 
 HELPER = Path(__file__).resolve().parents[1] / "helpers" / "ray_nodes.py"
 NUM_VIDEOS = 8
+FEW_VIDEOS = 4
 SMALL = ["video.height=64", "video.width=64", "video.num_frames=9", "denoise.num_steps=60", "forecast=none"]
 
 
@@ -93,16 +94,26 @@ def undisturbed(launch, batch, model_folder, tmp_path_factory) -> dict[str, str]
 
 
 @pytest.fixture(scope="module")
-def disturbed(nodes, watch, batch, model_folder, tmp_path_factory):
+def watch_on(nodes, watch, model_folder):
+    """Launch a batch on the nodes, into a run folder."""
+
+    def launch_on(run: Path, *overrides: str):
+        return watch(
+            *("+job=demo", "cluster=ray", f"cluster.address={nodes.address}", f"output={run}"),
+            *(f"model.path={model_folder}", *SMALL, *overrides),
+            RAY_AUTH_MODE="token",
+            RAY_AUTH_TOKEN=nodes.token,
+        )
+
+    return launch_on
+
+
+@pytest.fixture(scope="module")
+def disturbed(nodes, watch_on, batch, tmp_path_factory):
     """One gang; a node joins and brings a second one; the node is lost while that one renders."""
     run = tmp_path_factory.mktemp("disturbed") / "run"
     nodes.add("a", cpus=1)
-    launched = watch(
-        *("+job=demo", "cluster=ray", f"cluster.address={nodes.address}", f"batch={batch}", f"output={run}"),
-        *("parallel=auto", "cluster.num_gangs=null", f"model.path={model_folder}", *SMALL),
-        RAY_AUTH_MODE="token",
-        RAY_AUTH_TOKEN=nodes.token,
-    )
+    launched = watch_on(run, f"batch={batch}", "parallel=auto", "cluster.num_gangs=null")
     launched.wait_for("gang 0  ready")
     nodes.add("b", cpus=1)
     launched.wait_for("gang 1  added", "gang 1  ready", "done in", "gang 1  ")
@@ -134,3 +145,30 @@ def test_every_video_is_there_once_with_the_bytes_of_an_undisturbed_run(disturbe
     assert len(undisturbed) == NUM_VIDEOS
     assert log.count("  done in ") == NUM_VIDEOS
     assert all(json.loads(path.read_text()) for path in run.glob("*/video.json"))
+
+
+@pytest.fixture(scope="module")
+def shrunk_and_grown(disturbed, nodes, watch_on, batch, tmp_path_factory):
+    """One gang of two nodes' ranks; one of the nodes is lost, and comes back."""
+    folder = tmp_path_factory.mktemp("shrunk")
+    run, few = folder / "run", folder / "few.txt"
+    few.write_text("\n".join(batch.read_text().splitlines()[:FEW_VIDEOS]))
+    nodes.add("c", cpus=1)
+    launched = watch_on(run, f"batch={few}", "parallel=pair", "cluster.num_gangs=1")
+    launched.wait_for("denoise")
+    nodes.remove("c")
+    launched.wait_for("gang 0  lost", "gang 0  ready")
+    nodes.add("c", cpus=1)
+    launched.wait_for("gang 0  built anew", "gang 0  ready")
+    ended = launched.end(lambda: None)
+    assert ended.status == 0, ended.stderr
+    return run, ended.stderr
+
+
+def test_gang_that_lost_a_node_goes_on_smaller_and_is_as_large_as_before_once_it_is_back(shrunk_and_grown):
+    run, log = shrunk_and_grown
+    assert log.count("gang 0  lost") == 1
+    assert "gang 0  built anew: the cluster has room for 2 ranks" in log
+    layouts = [json.loads(path.read_text())["layout"] for path in run.glob("*/video.json")]
+    assert len(layouts) == FEW_VIDEOS
+    assert len({str(layout) for layout in layouts}) == 2

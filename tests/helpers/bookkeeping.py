@@ -81,6 +81,9 @@ class BookkeepingPool:
     def expect(self, num_videos: int) -> None:
         self.expected = num_videos
 
+    def enlarge(self, gang: str) -> bool:
+        return False
+
     def submit(self, gang: str, command: Command, *, limit_seconds: float | None = None) -> None:
         at = self._gangs[gang]
         assert at.is_ready and at.command is None, "a gang does one thing at a time"

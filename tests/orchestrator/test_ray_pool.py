@@ -243,6 +243,33 @@ def test_gang_whose_room_does_not_come_back_is_let_go_and_the_others_go_on(follo
     assert wait_for(follower, GangReady).gang == "gang 1", "the room is there again"
 
 
+def test_gang_that_had_to_shrink_is_built_anew_once_there_is_room_and_videos_wait(pool, plan, monkeypatch):
+    """The pool above is closed by now."""
+    import ray
+
+    monkeypatch.setattr("orchestrator.ray_pool.LOOK_SECONDS", 0.0)
+    monkeypatch.setattr("orchestrator.ray_pool.PLACEMENT_SECONDS", 1.0)
+    with taken(1):
+        shrunk = type(pool)(plan)
+        shrunk._gangs["gang 0"].is_rebuilt = True
+        assert wait_for(shrunk, GangReady).gang == "gang 0"
+        assert shrunk.layout_of("gang 0") == Layout()
+        shrunk.expect(5)
+        assert not shrunk.enlarge("gang 0"), "there is no room yet"
+    deadline = time.monotonic() + 30
+    while ray.available_resources().get("CPU") != 1.0:
+        assert time.monotonic() < deadline
+        time.sleep(0.1)
+    shrunk.expect(1)
+    assert not shrunk.enlarge("gang 0"), "no video is left that it would be worth"
+    shrunk.expect(5)
+    assert shrunk.enlarge("gang 0")
+    assert wait_for(shrunk, GangReady).gang == "gang 0"
+    assert shrunk.layout_of("gang 0") == plan.layout
+    assert not shrunk.enlarge("gang 0"), "it is as large as planned"
+    shrunk.close()
+
+
 def test_no_gang_is_added_where_a_decode_worker_waits_for_its_place(follow):
     with taken(1):
         follower = follow(1, num_decoders=1)

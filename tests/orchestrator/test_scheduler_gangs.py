@@ -1,10 +1,12 @@
 """Gangs that join and leave the pool while a batch goes on, on a virtual clock."""
 
+import pytest
 from bookkeeping import BookkeepingPool, Diary, Gang, begun_by, render
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from orchestrator.artifacts import RunFolder
+from orchestrator.errors import GangFailed
 from orchestrator.pool import GangLost
 
 
@@ -57,3 +59,35 @@ def test_gang_that_joins_is_given_videos_that_wait(tmp_path, make_batch):
     render(pool, make_batch(4), RunFolder(tmp_path))
     assert any(command.method == "publish" for command in pool.commands["new"])
     assert len(begun_by(pool)) == 4
+
+
+class GrowingPool(BookkeepingPool):
+    """Builds its gang anew before the second video."""
+
+    def __init__(self, *, takes: float) -> None:
+        super().__init__(1)
+        self.takes = takes
+        self.asked = 0
+
+    def enlarge(self, gang):
+        at = self._gangs[gang]
+        assert at.is_ready and at.command is None, "only a gang that has nothing to do"
+        self.asked += 1
+        if self.asked != 2:
+            return False
+        at.is_ready, at.ready_at = False, self.now + self.takes
+        return True
+
+
+def test_gang_that_is_built_anew_for_more_ranks_goes_on_with_the_next_video(tmp_path, make_batch):
+    pool, batch, diary = GrowingPool(takes=60.0), make_batch(3), Diary()
+    outcome = render(pool, batch, RunFolder(tmp_path), diary)
+    assert not outcome.failed and sorted(diary.done) == sorted(batch)
+    assert len(begun_by(pool)) == 3, "no video was lost by it"
+    assert not diary.lost
+    assert pool.asked == 4
+
+
+def test_gang_that_is_built_anew_and_does_not_come_back_ends_the_batch(tmp_path, make_batch):
+    with pytest.raises(GangFailed, match="the cluster has no room for one"):
+        render(GrowingPool(takes=1e9), make_batch(3), RunFolder(tmp_path))
