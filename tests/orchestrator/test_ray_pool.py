@@ -341,6 +341,16 @@ def test_cluster_that_is_too_small_is_refused_and_left_as_it_was(join, ray_addre
     assert ray.cluster_resources()["CPU"] == NUM_CPUS
 
 
+def test_dry_run_asks_a_cluster_what_it_has_and_leaves_it_as_it_was(join, ray_address, tmp_path):
+    import ray
+
+    told = join(ray_address, f"output={tmp_path}/run", "cluster.num_gangs=null", "parallel=auto", "dry_run=true")
+    assert told.returncode == 0, told.stderr
+    assert "2 gangs of one rank on cpu, cluster ray, as many as have room" in told.stdout + told.stderr
+    assert list(tmp_path.iterdir()) == []
+    assert ray.cluster_resources()["CPU"] == NUM_CPUS
+
+
 def test_cluster_that_does_not_answer_is_refused(join, ray_address, tmp_path):
     with socket.socket() as held:
         held.bind(("127.0.0.1", 0))  # taken, and nobody listens
