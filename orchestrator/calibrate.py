@@ -5,10 +5,13 @@ features, tries them on other prompts, and writes the best to conf/forecast/FILE
 the main command takes may be overridden here too. Exit status: 0 done, 1 failed, 2 bad input, 130 interrupted.
 """
 
+import os
 import sys
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import hydra
 import yaml
@@ -17,10 +20,14 @@ from omegaconf import DictConfig
 from rich.console import Console
 
 from orchestrator.command import compose_config, run_command
-from orchestrator.config import LaunchConfig
+from orchestrator.config import ForecastConfig, LaunchConfig
 from orchestrator.errors import BadInput
 from orchestrator.literal_arguments import protect, register
 from orchestrator.project import PROJECT
+
+if TYPE_CHECKING:  # torch comes with them, and takes seconds
+    from orchestrator.request import Request
+    from spectrum import CalibratedFor
 
 
 @dataclass(kw_only=True, slots=True)
@@ -37,6 +44,8 @@ class CalibrateConfig(LaunchConfig):
     """Videos whose features are looked at: the first prompts of the job."""
     trial_videos: int = 6
     """Videos that candidates are tried on: the prompts after these."""
+    overwrite: bool = False
+    """Replace a file of that name."""
     token_stride: int = 1
     """Look at every so many tokens only: all features of a video are kept in memory meanwhile."""
 
@@ -65,10 +74,10 @@ def _calibrate(composed: DictConfig, console: Console) -> int:
     config = compose_config(composed, CalibrateConfig)
     file = _check(config)
     features = choose(Features, config.features, "features")
-    config.forecast.method, config.forecast.calibration = "none", None
+    config.forecast = ForecastConfig()  # the paper's, which is tried too, and whose history has to find room
     plan = plan_launch(config, ask_room=partial(ask_cluster, config))
-    # Noise of its own for each: what is learned must not hold for one noise alone.
-    requests = [replace(one, seed=one.seed + index) for index, one in enumerate(plan.requests.values())]
+    identity = made_for(config, plan.model.folder, plan.model.fingerprint)
+    requests = _of_each_prompt(plan.requests.values(), identity)
     needed = config.fit_videos + config.trial_videos
     if len(requests) < needed:
         raise BadInput(
@@ -82,7 +91,6 @@ def _calibrate(composed: DictConfig, console: Console) -> int:
     from orchestrator.run import gangs_of  # noqa: PLC0415
     from orchestrator.termination import terminated_like_interrupted  # noqa: PLC0415
 
-    identity = made_for(config, plan.model.folder, plan.model.fingerprint)
     fitted, tried = requests[: config.fit_videos], requests[config.fit_videos : needed]
     with terminated_like_interrupted(), gangs_of(plan, console) as pool:
         wait_until_ready(pool)
@@ -120,7 +128,30 @@ def _check(config: CalibrateConfig) -> Path:
     for name in ("fit_videos", "trial_videos", "token_stride"):
         if getattr(config, name) < 1:
             raise BadInput(f"{name}={getattr(config, name)} must be at least 1")
-    return PROJECT / "conf" / "forecast" / f"{config.name}.yaml"
+    file = PROJECT / "conf" / "forecast" / f"{config.name}.yaml"
+    if file.exists() and not config.overwrite:
+        raise BadInput(f"name={config.name} is taken: {file} is there; take another, or say overwrite=true")
+    if not os.access(file if file.exists() else file.parent, os.W_OK):
+        raise BadInput(f"name={config.name}: {file} cannot be written")
+    return file
+
+
+def _of_each_prompt(requests: Iterable["Request"], identity: "CalibratedFor") -> list["Request"]:
+    """One request for each prompt; with noise of its own: what is learned must not hold for one noise alone.
+
+    Raises:
+        BadInput: one of them is rendered otherwise than the calibration is for.
+    """
+    of_prompt: dict[str, Request] = {}
+    for one in requests:
+        of_prompt.setdefault(one.prompt, one)
+        for name in ("num_steps", "flow_shift", "guidance_scale"):
+            if getattr(one, name) != getattr(identity, name):
+                raise BadInput(
+                    f"{name}={getattr(one, name)} in the batch, of {one.prompt!r}, is not "
+                    f"denoise.{name}={getattr(identity, name)}: a calibration is for one of them"
+                )
+    return [replace(one, seed=one.seed + index) for index, one in enumerate(of_prompt.values())]
 
 
 if __name__ == "__main__":

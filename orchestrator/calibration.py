@@ -8,7 +8,7 @@ loop is not best in the closed one.
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from itertools import pairwise
-from math import inf, log10
+from math import inf, isfinite, log10
 from statistics import fmean
 from typing import Any
 
@@ -37,7 +37,7 @@ DAMPINGS = (0.25, 0.5, 0.75)
 MAX_HISTORY = 4
 TAILS = (0, 2, 4)
 """At most so many forecasts after the last full round of a plan that is searched for."""
-_GROWTHS = tuple(step / 100 for step in range(0, 2001, 5))
+_GROWTHS = (0.75, 3.0, *(step / 100 for step in range(0, 2001, 5)))
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -101,7 +101,7 @@ def candidates(
     """Settings to try, by a name for people."""
     plans = _plans(gram_TT, made_for, num_full)
     priors: dict[str, StepForecaster] = {"reuse": reuse_weights, "damped": damped_weights}
-    found = {"the paper's method and plan": _papers(made_for.num_steps, num_full)}
+    found = {"the paper's method and plan": _papers_for(made_for, num_full)}
     for plan_name, plan in plans.items():
         bare = Calibration(made_for=made_for, full_steps=plan.full_steps)
         base = ForecastSettings(
@@ -133,7 +133,7 @@ def try_out(pool: Pool, requests: Sequence[Request], tried: dict[str, ForecastSe
         Trial(name=name, forecast=forecast, errors=tuple(of_video[index] for of_video in errors))
         for index, (name, forecast) in enumerate(tried.items())
     ]
-    return sorted(trials, key=lambda trial: -trial.mark)
+    return sorted(trials, key=lambda trial: trial.mark if isfinite(trial.mark) else -inf, reverse=True)
 
 
 def as_configuration(forecast: ForecastSettings) -> dict[str, Any]:
@@ -181,8 +181,15 @@ def _plans(gram_TT: torch.Tensor, made_for: CalibratedFor, num_full: int) -> dic
     return found
 
 
+def _papers_for(made_for: CalibratedFor, num_full: int) -> ForecastSettings:
+    """The paper's method on its plan, as a calibration: what is found best for one model is for it alone."""
+    plan = _papers(made_for.num_steps, num_full).plan(made_for.num_steps)
+    own = Calibration(made_for=made_for, full_steps=plan.full_steps)
+    return ForecastSettings(plan_shape=PlanShape.CALIBRATED, calibration=own)
+
+
 def _papers(num_steps: int, num_full: int) -> ForecastSettings:
-    """The paper's settings, whose growth leaves this number of full rounds or comes nearest to it."""
+    """The paper's settings, whose growth leaves this number of full rounds or comes nearest to it; its own first."""
     settings = [ForecastSettings(growth=growth) for growth in _GROWTHS]
     return min(settings, key=lambda one: abs(one.plan(num_steps).num_full - num_full))
 

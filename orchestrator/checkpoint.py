@@ -17,7 +17,7 @@ from orchestrator.reports import RoundReport
 from orchestrator.solver import SolverState
 from spectrum import Round
 
-CHECKPOINT_VERSION = 2
+CHECKPOINT_VERSION = 3
 _META = "spectrum-orchestrator"
 
 
@@ -42,6 +42,8 @@ class Checkpoint:
     fallback_step: int | None
     """The full round to come that replaces a forecast which is not trusted."""
     solver: SolverState
+    has_stand_in: bool
+    """Whether the request's weights, calibrated for a history that was lost, are replaced; see `freezing`."""
     rounds: tuple[RoundReport, ...]
     """The rounds so far."""
     resumed: tuple[str, ...] = ()
@@ -64,6 +66,7 @@ def write_checkpoint(path: Path, checkpoint: Checkpoint) -> str:
         "history_steps": checkpoint.history_steps,
         "full_steps": checkpoint.full_steps,
         "fallback_step": checkpoint.fallback_step,
+        "has_stand_in": checkpoint.has_stand_in,
         "solver": {
             "step": checkpoint.solver.step,
             "lower_order_nums": checkpoint.solver.lower_order_nums,
@@ -102,6 +105,7 @@ def read_checkpoint(path: Path) -> Checkpoint:
         gram=tensors["gram"],
         full_steps=tuple(counters["full_steps"]),
         fallback_step=counters["fallback_step"],
+        has_stand_in=counters["has_stand_in"],
         solver=SolverState(tensors=_group(tensors, "solver."), **counters["solver"]),
         rounds=tuple(RoundReport(**{**one, "kind": Round(one["kind"])}) for one in counters["rounds"]),
         resumed=tuple(counters["resumed"]),

@@ -15,6 +15,11 @@ def count_gpus() -> int:
     return min(present, len(chosen))
 
 
+def hide_gpus() -> None:
+    """Let this process render on the CPU where there are GPUs. Before anything asks torch for one."""
+    os.environ["CUDA_VISIBLE_DEVICES"] = ""
+
+
 def gpu_model() -> str | None:
     """What the driver calls this machine's first GPU, such as NVIDIA H200; None where it does not say."""
     for file in sorted(Path("/proc/driver/nvidia/gpus").glob("*/information")):

@@ -73,7 +73,7 @@ class Engine:
             patch=tuple(config.patch_size),
         )
         forecast = request.forecast
-        plan = forecast.plan(request.num_steps) if forecast.error_budget is None else first_plan(request.num_steps)
+        plan = first_plan(request.num_steps) if forecast.is_adaptive else forecast.plan(request.num_steps)
         capacity = forecast.capacity(plan)
         embeds = {branch: prompt_embeds[branch] for branch in self.own_branches(request)}
         noise = shape.to_tokens(shape.draw_noise(request.seed))
@@ -185,7 +185,7 @@ class Engine:
         products = torch.stack([state.histories[name].inner_products(one) for name, one in features.items()]).sum(0)
         products = self.group.sum(products, self.device)
         error = None
-        if is_current:
+        if is_current and settings.method is not Method.SVD:  # not linear: the products do not say what it errs by
             weights_K = settings.weights(steps, step, num_steps=state.request.num_steps)
             error = state.gram.forecast_error(weights_K, products)
         if not is_remembered:
@@ -193,7 +193,7 @@ class Engine:
         state.gram.append(products)
         for name, one in features.items():
             state.histories[name].append(step, one)
-        if settings.error_budget is not None:
+        if settings.is_adaptive:
             self._decide(state, gap=step - steps[-1] if steps else 0, error=error)
         return error
 

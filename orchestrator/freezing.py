@@ -28,6 +28,7 @@ def freeze(state: RenderState) -> Checkpoint:
         full_steps=state.plan.full_steps,
         fallback_step=state.fallback_step,
         solver=state.solver.state(),
+        has_stand_in=state.forecast != state.request.forecast,
         rounds=tuple(state.rounds),
         resumed=tuple(state.resumed),
     )
@@ -73,6 +74,8 @@ def thaw(engine: Engine, frozen: Checkpoint, request: Request) -> RenderState:
         state.histories[name].restore(frozen.history_steps[name], snapshots.to(engine.device))
     state.gram = Gram(capacity, frozen.gram)
     state.plan = Plan.from_full_steps(len(state.plan), frozen.full_steps)
+    if frozen.has_stand_in:
+        state.forecast = _without_history(request.forecast)
     state.fallback_step = frozen.fallback_step
     state.resumed.append(f"step {frozen.step} (full)")
     return state

@@ -34,7 +34,7 @@ class GramRecorder:
         for rounds in self._kept.values():
             own = torch.zeros(len(rounds), len(rounds), dtype=torch.float64)
             for step, one in enumerate(rounds):
-                products = inner_products(rounds[: step + 1], one, dtype=torch.float64)
+                products = inner_products(rounds[: step + 1], one)
                 own[step, : step + 1] = own[: step + 1, step] = products
             total = own if total is None else total + own
         assert total is not None, "nothing was recorded"

@@ -30,6 +30,7 @@ from parallel.layout import (
     reasons_against,
     splits_evenly,
 )
+from spectrum import Method
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -166,6 +167,7 @@ def plan_launch(config: LaunchConfig, *, torchrun_world_size: int = 1, ask_room:
         ask_room=ask_room,
     )
     layout = gangs.layout
+    _check_svd((entry.request for entry in part.values()), layout)
     return LaunchPlan(
         job_name=job_name,
         shard=shard,
@@ -193,6 +195,15 @@ def plan_launch(config: LaunchConfig, *, torchrun_world_size: int = 1, ask_room:
         policy=policy_of(config),
         dry_run=config.dry_run,
     )
+
+
+def _check_svd(requests: Iterable[Request], layout: Layout) -> None:
+    """Raises BadInput where a forecaster that needs all tokens on one rank has a slice of them."""
+    if layout.sequence_degree > 1 and any(one.forecast.method is Method.SVD for one in requests):
+        raise BadInput(
+            f"forecast.method=svd needs all tokens of a video on one rank, and the layout ({layout}) splits them: "
+            "parallel=auto parallel.ranks=1, or another method"
+        )
 
 
 def _check_calibrations(config: LaunchConfig, drafts: Drafts, model: ModelSpec) -> None:

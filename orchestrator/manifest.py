@@ -13,7 +13,7 @@ from typing import Any, BinaryIO
 from orchestrator.errors import BadInput
 from orchestrator.manifest_yaml import read_yaml
 from orchestrator.project import find_file
-from orchestrator.row import Flaw, Row, RowKind
+from orchestrator.row import Flaw, Row, RowKind, given
 
 MAX_LINE_BYTES = 2**20
 """Of a line: no prompt comes near, and a file that is no manifest is not read as one line of gigabytes."""
@@ -107,7 +107,7 @@ def _read_txt(file: BinaryIO) -> Iterator[Row | Flaw]:
 
 
 def _read_jsonl(file: BinaryIO) -> Iterator[Row | Flaw]:
-    """A JSON object a line; a field that is null is not given."""
+    """A JSON object a line."""
     for number, line in _lines(file):
         if isinstance(line, Flaw):
             yield line
@@ -126,7 +126,7 @@ def _read_json(number: int, line: str) -> Row | Flaw:
         return Flaw(number, "the line is nested too deep")
     if not isinstance(value, dict):
         return Flaw(number, 'the line must be an object such as {"prompt": "a red circle", "seed": 3}')
-    return Row(number, {name: one for name, one in value.items() if one is not None})
+    return Row(number, given(value))
 
 
 def _without_repeats(pairs: list[tuple[str, Any]]) -> dict[str, Any]:

@@ -20,7 +20,7 @@ from yaml.events import (
     StreamEndEvent,
 )
 
-from orchestrator.row import Flaw, Row, RowKind
+from orchestrator.row import Flaw, Row, RowKind, given
 
 _MAX_DEPTH = 4
 _ADVICE = "a .yaml manifest is a list of mappings, or a mapping of defaults and videos"
@@ -163,6 +163,6 @@ def _read_row(events: _Events, event: Event, kind: RowKind) -> Iterator[Row | Fl
     if flaws:
         yield from flaws
     elif isinstance(value, dict):
-        yield Row(event.start_mark.line + 1, {name: one for name, one in value.items() if one is not None}, kind)
+        yield Row(event.start_mark.line + 1, given(value), kind)
     else:
         yield Flaw(event.start_mark.line + 1, "the row must be a mapping such as {prompt: a red circle, seed: 3}")

@@ -52,7 +52,7 @@ def _one_of_each_plan(requests: Iterable[Request]) -> Iterable[Request]:
 def _rounds(request: Request) -> str:
     forecast = request.forecast
     plan = forecast.plan(request.num_steps)
-    if forecast.error_budget is not None:
+    if forecast.is_adaptive:
         budget = f"by an error budget of {forecast.error_budget:g} as each video goes"
         return f"about {plan.num_full} full of {len(plan)} ({forecast.method.value}), chosen {budget}"
     full_steps = " ".join(map(str, plan.full_steps))

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from orchestrator.choices import Device
+from orchestrator.devices import hide_gpus
 from orchestrator.launch_plan import LaunchPlan, ModelSpec
 from orchestrator.pool import Command, run_command
 from parallel.layout import AttentionEngine, Layout
@@ -72,6 +73,8 @@ class RankActor:
     """
 
     def __init__(self, spec: RankSpec) -> None:
+        if spec.device is Device.CPU:
+            hide_gpus()
         self._worker = self.make_worker(spec)
 
     def make_worker(self, spec: RankSpec) -> Any:

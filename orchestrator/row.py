@@ -23,6 +23,11 @@ class Row:
     kind: RowKind = RowKind.VIDEO
 
 
+def given(fields: dict[str, Any]) -> dict[str, Any]:
+    """Without what is null, and so not given; but of the forecast's fields null may be a value."""
+    return {name: one for name, one in fields.items() if one is not None or name.startswith("forecast.")}
+
+
 @dataclass(frozen=True, slots=True)
 class Flaw:
     """What could not be read."""

@@ -56,6 +56,8 @@ def read_fields(typed: Mapping[str, Any], row: TypedRow) -> None:
         if put is None:
             row.problems.append(_no_such_field(name))
             continue
+        if value is None and name not in _NULLABLE:
+            continue
         try:
             put(row, value)
         except ValueError as error:
@@ -83,7 +85,7 @@ def shown(value: Any) -> str:
 
 def _read_forecast(value: Any, row: TypedRow) -> None:
     if isinstance(value, Mapping):
-        read_fields({f"{FORECAST}.{name}": one for name, one in value.items() if one is not None}, row)
+        read_fields({f"{FORECAST}.{name}": one for name, one in value.items()}, row)
     else:
         row.problems.append(
             f"{FORECAST}={shown(value)} must be a mapping such as growth: 3, or fields of their own: forecast.growth"
@@ -135,6 +137,10 @@ def _converter(hint: Any) -> Callable[[Any], Any]:
     return known.get(hint, lambda value: value)
 
 
+def _is_nullable(hint: Any) -> bool:
+    return get_origin(hint) in (Union, UnionType) and NoneType in get_args(hint)
+
+
 def _in_range(value: Any, least: int, most: int) -> int:
     number = _to_int(value)
     if not least <= number <= most:
@@ -172,10 +178,11 @@ def _put_priority(row: TypedRow, value: Any) -> None:
 
 
 def _put_into(group: str, name: str, hint: Any) -> Callable[[TypedRow, Any], None]:
-    convert = _converter(hint)
+    convert, is_nullable = _converter(hint), _is_nullable(hint)
 
     def put(row: TypedRow, value: Any) -> None:
-        getattr(row, group)[name] = convert(value)
+        is_null = is_nullable and (value is None or value == "null")
+        getattr(row, group)[name] = None if is_null else convert(value)
 
     return put
 
@@ -193,3 +200,6 @@ _PUT: dict[str, Callable[[TypedRow, Any], None]] = {
     },
 }
 """How each field's value gets into a row."""
+
+_NULLABLE = {f"{FORECAST}.{name}" for name, hint in get_type_hints(ForecastConfig).items() if _is_nullable(hint)}
+"""Fields of which null says something: error_budget, max_history, half_life."""

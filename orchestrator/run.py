@@ -10,7 +10,8 @@ from pathlib import Path
 from rich.console import Console
 
 from orchestrator.batch import shard_named
-from orchestrator.choices import ClusterKind
+from orchestrator.choices import ClusterKind, Device
+from orchestrator.devices import hide_gpus
 from orchestrator.errors import GangFailed, RayLost
 from orchestrator.launch_plan import LaunchPlan
 from orchestrator.launch_record import LaunchRecord, publish_entries
@@ -215,6 +216,8 @@ def _pool(plan: LaunchPlan, view: View) -> Iterator[Pool]:
     """The gangs that the plan asks for, with the model loaded; gone at the end."""
     if plan.cluster.kind is ClusterKind.NONE:
         view.starting(f"loading {plan.model.name} in this process")
+        if plan.cluster.device is Device.CPU:
+            hide_gpus()
         from orchestrator.local_pool import LocalPool  # noqa: PLC0415 - this path needs no Ray
 
         with closing(LocalPool(plan)) as pool:

@@ -90,7 +90,11 @@ def _split_tokens(transformer: ModelMixin, layout: Layout, mesh: DeviceMesh, *, 
 
 
 def _enable_on_cpu(transformer: ModelMixin, config: ContextParallelConfig) -> None:
-    assert not torch.cuda.is_available()
+    if torch.cuda.is_available():
+        raise RuntimeError(
+            "the model is on the CPU and the process sees GPUs, which diffusers' attention would take instead: hide "
+            "them with CUDA_VISIBLE_DEVICES=''"
+        )
     from parallel import cpu  # noqa: PLC0415 - never imported where there is a GPU
 
     cpu.let_native_attention_return_lse()

@@ -5,6 +5,7 @@ process.
 """
 
 from argparse import Namespace
+from collections.abc import Iterator
 from typing import Any
 
 import torch
@@ -33,11 +34,16 @@ def use_xfuser_attention(transformer: ModelMixin, layout: Layout, *, rank: int) 
     from xfuser.model_executor.models.transformers.transformer_wan import xFuserWanAttnProcessor  # noqa: PLC0415
 
     _make_groups(transformer, layout, rank=rank)
-    for block in transformer.blocks:
+    for block in _attention_blocks(transformer):
         block.attn1.set_processor(xFuserWanAttnProcessor())
         block.attn2.set_processor(
             xFuserWanAttnProcessor(use_ulysses_parallel_attention=False, is_cross_attention=True)
         )
+
+
+def _attention_blocks(transformer: ModelMixin) -> Iterator[Any]:
+    """Its blocks, wherever they are: a forecaster that is on it already has taken them below its own module."""
+    return (module for module in transformer.modules() if hasattr(module, "attn1") and hasattr(module, "attn2"))
 
 
 def leave_xfuser_groups() -> None:

@@ -8,6 +8,7 @@ decision.
 from math import floor, isfinite
 
 from spectrum.forecasters.damped import damped_weights
+from spectrum.forecasters.reuse import reuse_weights
 from spectrum.gram import Gram
 from spectrum.plan import Plan
 from spectrum.settings import ForecastSettings
@@ -18,6 +19,8 @@ _MOST_GROWTH = 2.0
 """A gap is at most so many times the one before, plus one: one lucky step must not open a wide gap."""
 _OUT_OF_PROPORTION = 10.0
 """A forecast that is further than so many budgets from a cautious one is not trusted."""
+_FAR = 1.0
+"""Nor one that goes from the newest snapshot as far as that is long, and further than so many budgets."""
 
 
 def first_plan(num_steps: int) -> Plan:
@@ -58,13 +61,16 @@ def first_untrusted(settings: ForecastSettings, gram: Gram, steps: tuple[int, ..
     """The first step before `end` whose forecast is out of all proportion; `end` if there is none.
 
     A forecast is measured against a cautious one, a line damped by a half: a small error is no use if the weights
-    amplify noise. Known from the inner products before any forecast is made.
+    amplify noise. And against the newest snapshot, since features that grow without bound take a cautious line with
+    them. Known from the inner products before any forecast is made.
     """
     assert settings.error_budget is not None
+    most = _OUT_OF_PROPORTION * settings.error_budget
     for target in range(steps[-1] + 1, end):
         weights_K = settings.weights(steps, target, num_steps=num_steps)
-        distance = gram.distance(weights_K, damped_weights(steps, target))
-        if not distance <= _OUT_OF_PROPORTION * settings.error_budget:  # NaN is untrusted too
+        from_cautious = gram.distance(weights_K, damped_weights(steps, target))
+        from_newest = gram.distance(weights_K, reuse_weights(steps, target))
+        if not (from_cautious <= most and from_newest <= max(most, _FAR)):  # NaN is untrusted too
             return target
     return end
 

@@ -25,7 +25,8 @@ def apply_spectrum(
         transformer: `FluxTransformer2DModel`, `HunyuanVideoTransformer3DModel`, or a diffusers model with one list
             `blocks` (or `transformer_blocks`) whose blocks take and return one hidden state and follow directly upon
             each other, such as `WanTransformer3DModel`.
-        settings: forecaster and plan; the paper's by default.
+        settings: forecaster and plan; the paper's by default. Of what a calibration was made for only the number of
+            steps is checked here: model, solver, shift and guidance are the caller's to compare (`CalibratedFor`).
         pipeline: the pipeline that will run `transformer`. Needed where its `cache_context` does not say the step,
             as in `FluxPipeline` and `HunyuanVideoPipeline`: the step is then its scheduler's.
 

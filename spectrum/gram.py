@@ -40,14 +40,20 @@ class Gram:
 
     def forecast_error(self, weights_K: torch.Tensor, products: torch.Tensor) -> float:
         """‖h − Σₖ wₖhₖ‖ / ‖h‖ for a new h, given as in `append`; 0 for h = 0, NaN where a product is not finite."""
-        norm = float(products[-1])
-        squared = norm - 2 * float(weights_K @ products[:-1]) + float(weights_K @ self._matrix_KK @ weights_K)
-        return _root_of_ratio(squared, norm)
+        squared = squared_error(self._matrix_KK, products[:-1], products[-1], weights_K)
+        return _root_of_ratio(float(squared), float(products[-1]))
 
     def distance(self, weights_K: torch.Tensor, others_K: torch.Tensor) -> float:
         """‖Σₖ wₖhₖ − Σₖ vₖhₖ‖ / ‖h_K‖: how far two forecasts from this history are apart."""
         difference_K = weights_K - others_K
         return _root_of_ratio(float(difference_K @ self._matrix_KK @ difference_K), float(self._matrix_KK[-1, -1]))
+
+
+def squared_error(
+    own_KK: torch.Tensor, products_K: torch.Tensor, norm: torch.Tensor, weights_K: torch.Tensor
+) -> torch.Tensor:
+    """‖h − Σₖ wₖhₖ‖² for a feature h, from the inner products ⟨hⱼ, hₖ⟩, ⟨hₖ, h⟩ and ⟨h, h⟩; a scalar, float64."""
+    return norm - 2 * weights_K @ products_K + weights_K @ own_KK @ weights_K
 
 
 def open_loop_errors(
@@ -71,7 +77,7 @@ def open_loop_errors(
     for step, weights_K in zip(forecast_steps, weights, strict=True):
         history = [earlier for earlier in full_steps if earlier < step][-len(weights_K) :]
         own_KK = gram_TT[history][:, history]
-        errors.append(gram_TT[step, step] - 2 * weights_K @ gram_TT[history, step] + weights_K @ own_KK @ weights_K)
+        errors.append(squared_error(own_KK, gram_TT[history, step], gram_TT[step, step], weights_K))
     return torch.stack(errors) if errors else torch.zeros(0, dtype=torch.float64)
 
 

@@ -11,6 +11,7 @@ from math import isfinite
 
 import torch
 
+from spectrum.gram import squared_error
 from spectrum.plan import Plan
 
 StepForecaster = Callable[[Sequence[int], int], torch.Tensor]
@@ -136,11 +137,7 @@ def _gap_costs(gram_TT: torch.Tensor, forecaster: StepForecaster, step_weights: 
         for following in range(last + 1, num_steps + 1):
             costs[before, last, following] = running
             if following < num_steps:
-                weights_K = forecaster(history, following)
-                error = (
-                    gram_TT[following, following]
-                    - 2 * weights_K @ gram_TT[history, following]
-                    + weights_K @ own_KK @ weights_K
-                )
+                norm, products_K = gram_TT[following, following], gram_TT[history, following]
+                error = squared_error(own_KK, products_K, norm, forecaster(history, following))
                 running += step_weights[following] * float(error)
     return costs

@@ -122,10 +122,17 @@ class ForecastSettings:
         object.__setattr__(self, "calibration", calibration_of(self.calibration))
         self._check_numbers()
         self._check_list()
+        self._check_budget()
         self._check_calibration()
         if self.calibration is None and self.plan_shape is not PlanShape.LIST:
             self.plan(max(self.num_full, 1))
+        if self.method is not Method.CALIBRATED:
             self.weights([0], 1, num_steps=2)
+
+    @property
+    def is_adaptive(self) -> bool:
+        """Whether an error budget chooses the full rounds as the video goes."""
+        return self.error_budget is not None and self.method is not Method.NONE
 
     def plan(self, num_steps: int) -> Plan:
         """The rounds of a video of `num_steps` denoising steps, where no error budget decides as it goes.
@@ -153,14 +160,35 @@ class ForecastSettings:
                 return self.calibration.plan
 
     def capacity(self, plan: Plan) -> int:
-        """Snapshots that a history has to hold.
+        """Snapshots that a history has to hold: no more than the method looks at.
 
-        With an error budget any plan of so many steps has to do, and the history is bounded whatever it comes to.
+        With an error budget any plan of so many steps has to do, and the history is bounded whatever it comes to; it
+        holds two at least, from which the cautious forecast is made that others are measured against.
         """
-        if self.error_budget is not None:
-            return min(len(plan), self.max_history or _ADAPTIVE_HISTORY)
-        needed = max(plan.num_snapshots, 1)
-        return needed if self.max_history is None else min(needed, self.max_history)
+        used = self._num_used
+        if self.is_adaptive:
+            bounds = [len(plan), self.max_history or _ADAPTIVE_HISTORY, used and max(used, 2)]
+        else:
+            bounds = [max(plan.num_snapshots, 1), self.max_history, used]
+        return min(bound for bound in bounds if bound is not None)
+
+    @property
+    def _num_used(self) -> int | None:
+        """The most snapshots that a forecast looks at; None for all that there are."""
+        match self.method:
+            case Method.SPECTRUM:
+                return None
+            case Method.CALIBRATED:
+                assert self.calibration is not None
+                return self.calibration.num_snapshots
+            case Method.TAYLOR | Method.SVD | Method.ADAMS:
+                return self.order + 1
+            case Method.FOCA:
+                return 3
+            case Method.DAMPED:
+                return 2
+            case Method.REUSE | Method.NONE:
+                return 1
 
     def weights(  # noqa: PLR0911 - one for each method
         self, steps: Sequence[int], target: int, *, num_steps: int
@@ -210,18 +238,15 @@ class ForecastSettings:
                 raise ValueError(f"{name}={getattr(self, name)} must be at least 0")
         if not (isfinite(self.ridge) and self.ridge >= 0):
             raise ValueError(f"ridge={self.ridge} must be a finite number of at least 0")
-        if self.max_history is not None and self.max_history < 1:
-            raise ValueError(f"max_history={self.max_history} must be at least 1")
-        if self.max_gap < 1:
-            raise ValueError(f"max_gap={self.max_gap} must be at least 1")
-        if self.rank < 1:
-            raise ValueError(f"rank={self.rank} must be at least 1")
-        if self.error_budget is not None and not (isfinite(self.error_budget) and self.error_budget > 0):
-            raise ValueError(f"error_budget={self.error_budget} must be a finite number above 0")
-        if not (isfinite(self.axis_shift) and self.axis_shift > 0):
-            raise ValueError(f"axis_shift={self.axis_shift} must be a finite number above 0")
-        if self.num_full < 1:
-            raise ValueError(f"num_full={self.num_full} must be at least 1")
+        for name in ("max_history", "max_gap", "rank", "num_full"):
+            whole: int | None = getattr(self, name)
+            if whole is not None and whole < 1:
+                raise ValueError(f"{name}={whole} must be at least 1")
+        for name in ("error_budget", "half_life", "axis_shift"):
+            number: float | None = getattr(self, name)
+            if number is not None and not (isfinite(number) and number > 0):
+                raise ValueError(f"{name}={number} must be a finite number above 0")
+        plan_rounds(1, warmup_steps=self.warmup_steps, window=self.window, growth=self.growth)
         if self.num_full != _NUM_FULL and self.plan_shape not in {PlanShape.UNIFORM, PlanShape.NODES}:
             raise ValueError(
                 f"num_full={self.num_full} is for the plans uniform and nodes; plan_shape={self.plan_shape} has its "
@@ -236,10 +261,19 @@ class ForecastSettings:
                 f"full_steps={list(self.full_steps)} must hold step 0: there is nothing to forecast from"
             )
 
-        if self.error_budget is not None:
+    def _check_budget(self) -> None:
+        """The paper's plan may stand beside a budget: about as many full rounds are expected then."""
+        if not self.is_adaptive:
+            return
+        if self.method is Method.SVD:
             raise ValueError(
-                f"plan_shape=list has its own full rounds, error_budget={self.error_budget} chooses others: "
-                "set error_budget to null, or take another plan_shape"
+                f"error_budget={self.error_budget} needs a linear method: what svd errs by is not known before it is "
+                "rendered. Set error_budget to null, or take another method"
+            )
+        if self.plan_shape is not PlanShape.PAPER:
+            raise ValueError(
+                f"plan_shape={self.plan_shape} has its own full rounds, error_budget={self.error_budget} chooses "
+                "others: set error_budget to null, or take plan_shape=paper"
             )
 
     def _check_calibration(self) -> None:
@@ -251,5 +285,10 @@ class ForecastSettings:
         assert self.calibration is not None
         if not self.calibration.weights:
             raise ValueError("calibration has no weights, as method=calibrated needs")
-        if self.plan_shape is not PlanShape.CALIBRATED or self.error_budget is not None:
+        if self.plan_shape is not PlanShape.CALIBRATED:
             raise ValueError("method=calibrated has weights for its own plan alone: plan_shape must be calibrated")
+        needed = self.calibration.num_snapshots
+        if self.max_history is not None and self.max_history < needed:
+            raise ValueError(
+                f"max_history={self.max_history} must be at least {needed}, as the calibration's weights"
+            )

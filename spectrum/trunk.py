@@ -61,7 +61,7 @@ class Trunk(nn.Module):
             hidden_index: where the image's hidden states stand in the pair that a block of two streams returns; None
                 for blocks that return the hidden states alone.
         """
-        if settings.features is not Features.HIDDEN or settings.error_budget is not None:
+        if settings.features is not Features.HIDDEN or settings.is_adaptive:
             raise ValueError(
                 f"features={settings.features} with error_budget={settings.error_budget} needs a render engine: a "
                 "trunk in a pipeline forecasts hidden states on a fixed plan: features=hidden, error_budget=None"

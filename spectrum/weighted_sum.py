@@ -71,7 +71,8 @@ def fused_sum(snapshots_KE: torch.Tensor, weights_K: Sequence[float]) -> torch.T
 def compile_sum(snapshots_KE: torch.Tensor) -> None:
     """Compile what `weighted_sum` of these snapshots will run, where that is compiled; whatever they hold."""
     if snapshots_KE.device.type == "cuda":
-        fused_sum(snapshots_KE, [0.0] * len(snapshots_KE))
+        with torch.no_grad():  # as forecasts run: with gradients it is another kernel to torch
+            fused_sum(snapshots_KE, [0.0] * len(snapshots_KE))
 
 
 def check_compiler(device: torch.device) -> None:

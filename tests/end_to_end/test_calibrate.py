@@ -134,6 +134,27 @@ def test_calibration_for_something_else_is_refused_unless_told_otherwise(use, ch
     assert use(change, "forecast.anywhere=true", "dry_run=true").returncode == 0
 
 
+def test_videos_that_a_calibration_would_not_be_for_are_refused(calibrate, tmp_path):
+    file = tmp_path / "prompts.jsonl"
+    file.write_text('{"prompt": "one"}\n{"prompt": "two", "guidance_scale": 9}\n{"prompt": "three"}\n')
+    done, _ = calibrate("other", f"batch={file}", "dry_run=true")
+    assert done.returncode == 2
+    assert "guidance_scale=9.0 in the batch, of 'two', is not denoise.guidance_scale=5.0" in done.stderr
+
+
+def test_a_prompt_with_many_seeds_is_one_prompt(calibrate, tmp_path):
+    file = tmp_path / "prompts.jsonl"
+    file.write_text('{"prompt": "one", "seeds": 8}\n')
+    done, _ = calibrate("other", f"batch={file}", "dry_run=true")
+    assert done.returncode == 2
+    assert "need 3 different prompts, the batch has 1" in done.stderr
+
+
+def test_a_calibration_may_be_told_to_replace_one_and_to_start_from_any_forecast(calibrate):
+    done, _ = calibrate("spectrum", "overwrite=true", "forecast=tiny_wan_14", "dry_run=true")
+    assert done.returncode == 0, done.stderr
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
@@ -141,6 +162,7 @@ def test_calibration_for_something_else_is_refused_unless_told_otherwise(use, ch
         (["num_full=10"], "num_full=10 must lie in 2..9"),
         (["fit_videos=9"], "need 10 different prompts, the batch has 3"),
         (["token_stride=0"], "token_stride=0 must be at least 1"),
+        (["name=spectrum"], "name=spectrum is taken: "),
         (["features=colour"], "features=colour must be one of: hidden, velocity"),
     ],
 )

@@ -12,7 +12,7 @@ from orchestrator.loading import load_scheduler, load_transformer
 from orchestrator.text import TextEncoder
 from parallel.layout import Layout
 from parallel.token_group import TokenGroup
-from spectrum import ForecastSettings, Round
+from spectrum import CalibratedFor, Calibration, ForecastSettings, Round
 
 NUM_STEPS = 20
 NUM_SEGMENTS = ForecastSettings().plan(NUM_STEPS).num_full
@@ -127,3 +127,31 @@ def test_latents_are_small(engine, request_and_embeds, tmp_path):
     write_checkpoint(tmp_path / "all", freeze(state))
     write_checkpoint(tmp_path / "latents", freeze_latents(engine, state))
     assert (tmp_path / "latents").stat().st_size < (tmp_path / "all").stat().st_size / 5
+
+
+@pytest.mark.parametrize("num_segments", [1, 2, 3, 4])
+def test_calibrated_video_that_went_on_from_latents_goes_on_from_everything_as_well(
+    engine, request_and_embeds, tmp_path, num_segments
+):
+    """Its weights were for a history that it has lost: what stands in for them does so for good."""
+    request, embeds = request_and_embeds
+    full_steps = tuple(range(0, NUM_STEPS, 3))
+    made_for = CalibratedFor(model="", solver="", num_steps=NUM_STEPS, flow_shift=3.0, guidance_scale=5.0)
+    of_step = [(0.0,) * (min(sum(one < step for one in full_steps), 3) - 1) + (1.0,) for step in range(1, NUM_STEPS)]
+    calibrated = ForecastSettings(
+        method="calibrated",
+        plan_shape="calibrated",
+        calibration=Calibration(made_for=made_for, full_steps=full_steps, weights=tuple(of_step)),
+    )
+    request = replace(request, forecast=calibrated)
+    state = engine.start(request, embeds)
+    for _ in range(3):
+        engine.run_segment(state)
+    write_checkpoint(tmp_path / "latents", freeze_latents(engine, state))
+    going_on = thaw_latents(engine, read_checkpoint(tmp_path / "latents"), request, embeds)
+    for _ in range(num_segments):
+        engine.run_segment(going_on)
+    write_checkpoint(tmp_path / "all", freeze(going_on))
+    restored = thaw(engine, read_checkpoint(tmp_path / "all"), request)
+    assert restored.forecast == going_on.forecast != request.forecast
+    assert torch.equal(finish(engine, restored), finish(engine, going_on))

@@ -137,6 +137,12 @@ def test_rounds_follow_the_plan_segment_by_segment(engine, encode, make_request)
     assert state.rounds == seen
 
 
+def test_all_rounds_are_full_whatever_budget_there_is_for_forecasts(engine, encode, make_request):
+    request = make_request(num_steps=4, forecast=ForecastSettings(method=Method.NONE, error_budget=0.4))
+    state = engine.start(request, encode(request))
+    assert [one.kind for one in denoise(engine, state)] == [Round.FULL] * 4
+
+
 @pytest.mark.parametrize(("num_steps", "num_full"), [(8, 5), (50, 20)])
 @pytest.mark.parametrize("method", [Method.CALIBRATED, Method.REUSE])
 def test_full_rounds_that_close_a_video_have_an_error_only_where_the_one_before_is_kept(

@@ -302,3 +302,14 @@ def test_fewer_text_tokens_than_one_are_refused(config, tokens):
 def test_job_name_that_leads_elsewhere_is_refused(config, name):
     config.output, config.job.name = None, name
     assert "job.name=" in refusal_of(config)
+
+
+def test_svd_is_refused_where_a_layout_splits_the_tokens_of_a_video(config):
+    config.forecast.method = "svd"
+    config.cluster.kind, config.parallel.ulysses = "local", 2
+    message = refusal_of(config)
+    assert message.startswith(
+        "forecast.method=svd needs all tokens of a video on one rank, and the layout (ulysses 2)"
+    )
+    config.parallel.ulysses = 1
+    assert plan_launch(config).layout.world_size == 1

@@ -82,6 +82,24 @@ def test_every_setting_of_the_forecast_can_stand_in_a_row(plan_rows, config):
 
 
 @pytest.mark.parametrize(
+    "row",
+    [
+        {"forecast": {"error_budget": None, "plan_shape": "nodes", "num_full": 3}},
+        {"forecast.error_budget": None, "forecast.plan_shape": "nodes", "forecast.num_full": 3},
+        {"forecast.error_budget": "null", "forecast.plan_shape": "nodes", "forecast.num_full": "3"},
+    ],
+)
+def test_null_takes_back_an_error_budget_of_the_configuration(plan_rows, refusal_of_rows, config, row):
+    config.forecast.error_budget = 0.1
+    [request] = plan_rows([{"prompt": "one", "seed": None, "forecast.growth": None, **row}]).requests.values()
+    assert (request.forecast.error_budget, request.forecast.num_full) == (None, 3)
+    [line] = refusal_of_rows([{"prompt": "one", "forecast.plan_shape": "nodes"}])
+    assert "set error_budget to null" in line
+    [line] = refusal_of_rows([{"prompt": None}])
+    assert "prompt is not given" in line
+
+
+@pytest.mark.parametrize(
     ("field", "name", "value"),
     [
         ("negative_prompt", "negative_prompt", "blue"),
@@ -277,7 +295,7 @@ def peak_bytes_of(plan) -> int:
 def test_memory_grows_by_less_than_a_kilobyte_a_row(config, tmp_path):
     config.prompt, config.batch = None, str(tmp_path / "rows.jsonl")
     peaks = {}
-    for number in (1000, 9000):
+    for number in (9000, 1000, 9000):  # the first time Python's own table of names may grow, once and for all
         many_rows(tmp_path / "rows.jsonl", number, ".jsonl")
         peaks[number] = peak_bytes_of(lambda: plan_launch(config))
     assert peaks[9000] - peaks[1000] < 8000 * 1024

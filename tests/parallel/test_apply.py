@@ -5,7 +5,7 @@ from types import SimpleNamespace
 import pytest
 import torch
 
-from parallel.apply import apply_sequence_parallel
+from parallel.apply import _enable_on_cpu, apply_sequence_parallel
 from parallel.layout import AttentionEngine, Layout, LayoutError
 
 NUM_TOKENS = 16
@@ -78,3 +78,10 @@ def test_layout_of_another_number_of_ranks_than_the_group_is_refused(on_ranks, w
 @pytest.mark.parametrize("world_size", WORLD_SIZES)
 def test_no_patch_of_the_library_is_left_behind(results, world_size):
     assert all(result["device_count_kept"] for result in results[world_size])
+
+
+def test_gpu_in_sight_of_a_model_on_the_cpu_is_refused_in_words(monkeypatch):
+    """diffusers' context parallelism would take it."""
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    with pytest.raises(RuntimeError, match="hide them with CUDA_VISIBLE_DEVICES=''"):
+        _enable_on_cpu(SimpleNamespace(), SimpleNamespace())

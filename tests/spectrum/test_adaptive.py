@@ -75,9 +75,21 @@ def test_weights_that_amplify_noise_are_not_trusted_and_good_ones_are():
     steps = (0, 1, 2, 3, 4)
     wild = ForecastSettings(method="taylor", order=3, error_budget=0.05)
     assert first_untrusted(wild, gram, steps, 10, 50) == 5
-    calm = ForecastSettings(method="damped", error_budget=0.05)
-    assert first_untrusted(calm, gram, steps, 10, 50) == 10
+    calm = ForecastSettings(method="reuse", error_budget=0.2)
+    assert first_untrusted(calm, gram, steps, 6, 50) == 6
     assert first_untrusted(calm, Gram(5, noise @ noise.mT * float("nan")), steps, 10, 50) == 5
+
+
+def test_a_cautious_forecast_of_features_that_grow_without_bound_is_not_trusted_either():
+    steps, direction = (0, 1), torch.randn(200, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
+    cautious = ForecastSettings(method="damped", error_budget=0.05)
+
+    def first(newest: float) -> int:
+        features = torch.stack([direction, newest * direction])
+        return first_untrusted(cautious, Gram(2, features @ features.mT), steps, 10, 50)
+
+    assert first(1.05) == 10, "a slow drift"
+    assert first(10.0) == 4, "half of the slope is 0.45 of the newest at each step"
 
 
 @pytest.mark.parametrize("budget", [0.0, -1.0, float("nan"), float("inf")])

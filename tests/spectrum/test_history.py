@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch.profiler import ProfilerActivity, profile
 
-from spectrum import History
+from spectrum import Gram, History
 
 DTYPES = [torch.float32, torch.bfloat16, torch.float16, torch.float64]
 
@@ -195,9 +195,23 @@ def test_inner_products_are_those_of_the_definition_and_add_up_over_slices():
     whole, slices = history_of(features_KSD[:3]), [history_of(part[:3]) for part in features_KSD.split(2, dim=1)]
     products = whole.inner_products(features_KSD[3])
     expected = features_KSD.double().flatten(1) @ features_KSD[3].double().flatten()
-    torch.testing.assert_close(products, expected, rtol=1e-6, atol=1e-6)
+    torch.testing.assert_close(products, expected, rtol=1e-12, atol=1e-12)
     by_slice = [one.inner_products(part[3]) for one, part in zip(slices, features_KSD.split(2, dim=1), strict=True)]
-    torch.testing.assert_close(torch.stack(by_slice).sum(0), products, rtol=1e-6, atol=1e-6)
+    torch.testing.assert_close(torch.stack(by_slice).sum(0), products, rtol=1e-12, atol=1e-12)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_small_errors_are_told_from_none_among_a_million_elements(dtype):
+    """A difference of nearly equal sums: the error is a thousandth, its square a millionth of them."""
+    draw = torch.Generator().manual_seed(0)
+    old = torch.randn(2**20, generator=draw).to(dtype)
+    new = (old.float() + 1e-2 * torch.randn(2**20, generator=draw)).to(dtype)
+    history, gram = History(1), Gram(1)
+    gram.append(history.inner_products(old))
+    history.append(0, old)
+    error = gram.forecast_error(torch.ones(1, dtype=torch.float64), history.inner_products(new))
+    exact = float((new.double() - old.double()).norm() / new.double().norm())
+    assert error == pytest.approx(exact, rel=1e-6)
 
 
 @pytest.mark.parametrize("step", [3, 5])

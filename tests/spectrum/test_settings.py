@@ -88,6 +88,44 @@ def test_a_history_holds_what_forecasts_need_and_with_an_error_budget_eight_if_n
     assert replace(adaptive, max_history=12).capacity(first_plan(50)) == 12
 
 
+@pytest.mark.parametrize(
+    ("method", "order", "number"),
+    [("reuse", 1, 1), ("damped", 1, 2), ("taylor", 3, 4), ("adams", 2, 3), ("foca", 1, 3), ("svd", 1, 2)],
+)
+def test_a_history_holds_no_more_than_the_method_looks_at(method, order, number):
+    settings = ForecastSettings(method=method, order=order)
+    assert settings.capacity(settings.plan(50)) == number
+    steps = [0, 1, 2, 3, 5, 8, 12]
+    weights = settings.weights(steps, 15, num_steps=50)
+    assert torch.count_nonzero(weights) == number == torch.count_nonzero(weights[-number:])
+    torch.testing.assert_close(weights[-number:], settings.weights(steps[-number:], 15, num_steps=50))
+    if method != "svd":
+        bounded = replace(settings, error_budget=0.1)
+        assert bounded.capacity(first_plan(50)) == max(number, 2), "with which the cautious one is made"
+
+
+@pytest.mark.parametrize(
+    ("changed", "message"),
+    [
+        ({"half_life": 0.0, "plan_shape": "list", "full_steps": (0, 3)}, "half_life=0.0 must be a finite number"),
+        ({"method": "damped", "half_life": -1.0}, "half_life=-1.0 must be"),
+        ({"method": "adams", "order": 0, "plan_shape": "list", "full_steps": (0, 3)}, "order=0 must be at least 1"),
+        ({"plan_shape": "nodes", "growth": -5.0}, "growth=-5.0 must be"),
+        ({"plan_shape": "nodes", "warmup_steps": 0}, "warmup_steps=0 must be"),
+        ({"error_budget": 0.1, "plan_shape": "nodes"}, "plan_shape=nodes has its own full rounds, error_budget=0.1"),
+        ({"error_budget": 0.1, "method": "svd"}, "error_budget=0.1 needs a linear method"),
+    ],
+)
+def test_what_would_fail_while_rendering_or_be_without_effect_is_refused(changed, message):
+    with pytest.raises(ValueError, match=message):
+        ForecastSettings(**changed)
+
+
+def test_all_rounds_full_need_no_budget():
+    full = ForecastSettings(method="none", error_budget=0.1, growth=3.0)
+    assert not full.is_adaptive and full.plan(7).num_full == 7
+
+
 @pytest.mark.parametrize("shape", [{}, {"plan_shape": "list", "full_steps": (0, 5)}])
 def test_a_number_of_full_rounds_is_refused_where_the_plan_has_its_own(shape):
     with pytest.raises(ValueError, match=r"num_full=10 is for the plans uniform and nodes; plan_shape=(paper|list)"):
