@@ -128,7 +128,9 @@ class VirtualPool:
         if command.method == "publish":
             self._publish(VideoFolder(command.arguments[0]))
         if command.method != "denoise":
-            return StageReport(stage=STAGES.get(command.method, Stage.DENOISE), seconds=self._stage_seconds)
+            stage = STAGES.get(command.method, Stage.DENOISE)
+            result = len(command.arguments[0]) if command.method == "prepare" else None
+            return StageReport(stage=stage, seconds=self._stage_seconds, result=result)
         assert gang.plan is not None
         first, gang.step = gang.step, gang.plan.segment_end(gang.step)
         rounds = tuple(

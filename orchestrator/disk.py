@@ -2,6 +2,7 @@
 
 import errno
 import os
+import re
 import tempfile
 from pathlib import Path
 
@@ -11,6 +12,14 @@ PROBE_BYTES = 8 * 2**20
 """What there must be room for: about a video."""
 NUMBERS = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS)
 """No space, no quota, a limit on files, a file system that has become read-only."""
+
+_NAMED = re.compile(r"""['"<](/[^'">]+)['">]""")
+
+
+def _may_be_of(folder: Path, cause: str) -> bool:
+    """Whether the files that a message names are the folder's, or it names none: a node has other disks too."""
+    named = [Path(one) for one in _NAMED.findall(cause)]
+    return not named or any(one.is_relative_to(folder) for one in named)
 
 
 def check_room(folder: Path, cause: str = "") -> None:
@@ -24,7 +33,7 @@ def check_room(folder: Path, cause: str = "") -> None:
         DiskFull: it is.
     """
     for number in NUMBERS:
-        if os.strerror(number) in cause:
+        if os.strerror(number) in cause and _may_be_of(folder, cause):
             raise DiskFull(folder, os.strerror(number))
     try:
         folder.mkdir(parents=True, exist_ok=True)

@@ -152,8 +152,7 @@ class LaunchRecord:
         self._forget(gang)
 
     def video_done(self, gang: str, video_id: str, folder: VideoFolder) -> None:
-        """Forget what the gang was doing."""
-        self._forget(gang)
+        """It has files of its own; its gang has been said to be idle, and may be at another."""
 
     def close(self) -> None:
         """Remove the file: nothing is under way any more."""

@@ -32,6 +32,8 @@ class _Batch:
         self._decoders = frozenset(decoders)
         self._denoised: set[str] = set()
         self._began: dict[str, float] = {}
+        self._took: dict[str, float] = {}
+        """Seconds by video that its last gang has left: it is known to be done a moment later."""
         self._eta = Eta(num_gangs=num_gangs, num_decoders=len(decoders))
 
     def begins(self, *, total: int, done: int) -> None:
@@ -50,26 +52,35 @@ class _Batch:
             self._denoised.discard(progress.video_id)
 
     def gang_idle(self, gang: str) -> None:
-        at = self.at.pop(gang, None)
+        at = self._leave(gang)
         if at is not None and at.fraction_done == 1 and self._decoders and gang not in self._decoders:
             self._denoised.add(at.video_id)
-            self._eta.video_took(monotonic() - self._began[gang])
+            self._eta.video_took(self._took[at.video_id])
 
     def gang_lost(self, gang: str) -> None:
-        at = self.at.pop(gang, None)
+        at = self._leave(gang)
         if at is not None and gang in self._decoders:
             self._denoised.add(at.video_id)
+
+    def _leave(self, gang: str) -> GangProgress | None:
+        at = self.at.pop(gang, None)
+        if at is not None:
+            self._took[at.video_id] = monotonic() - self._began[gang]
+        return at
 
     def video_failed(self) -> None:
         self._set_aside += 1
 
-    def video_done(self, gang: str) -> float:
-        """Seconds that the video took here."""
+    def video_done(self, gang: str, video_id: str) -> float:
+        """Seconds that the video took on the gang that had it last; 0 where none is known to have."""
         self.done += 1
-        seconds = monotonic() - self._began[gang]
-        took = self._eta.decode_took if gang in self._decoders else self._eta.video_took
-        took(seconds)
-        self.at.pop(gang)
+        if gang in self.at and self.at[gang].video_id == video_id:
+            self._leave(gang)
+        self._denoised.discard(video_id)
+        seconds = self._took.pop(video_id, 0.0)
+        if seconds:
+            took = self._eta.decode_took if gang in self._decoders else self._eta.video_took
+            took(seconds)
         return seconds
 
     def remaining(self) -> str:
@@ -134,7 +145,7 @@ class LogLines:
 
     def video_done(self, gang: str, video_id: str, folder: VideoFolder) -> None:
         """Say where it is."""
-        seconds = self._batch.video_done(gang)
+        seconds = self._batch.video_done(gang, video_id)
         log.info(
             "%s  %s  done in %s  %d/%d  %s  %s",
             *(gang, video_id, format_seconds(seconds), self._batch.done, self._batch.total),
@@ -194,7 +205,7 @@ class LiveLines:
 
     def video_done(self, gang: str, video_id: str, folder: VideoFolder) -> None:
         """Count it."""
-        self._batch.video_done(gang)
+        self._batch.video_done(gang, video_id)
 
     def close(self) -> None:
         """Take the lines off the screen."""

@@ -1,9 +1,11 @@
 """Embeddings of prompts, encoded ahead of the rendering and kept on disk by content."""
 
 import logging
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Sequence
 from functools import partial
+from math import inf
 from pathlib import Path
+from time import monotonic
 
 import torch
 from safetensors import SafetensorError
@@ -16,6 +18,9 @@ from orchestrator.request import content_hash
 from orchestrator.text import TextEncoder
 
 log = logging.getLogger("orchestrator")
+
+AHEAD_SECONDS = 120.0
+"""After which no further text is encoded ahead of its video: the gang's other ranks wait, with a limit to it."""
 
 
 class PromptEmbeddings:
@@ -31,20 +36,33 @@ class PromptEmbeddings:
         self._load_encoder = load_encoder
         self._identity = identity
 
-    def prepare(self, texts: Iterable[str]) -> int:
-        """Encode the texts that are missing, then let the encoder go. Returns how many there were."""
-        missing = [text for text in dict.fromkeys(texts) if self._read(text) is None]
+    def prepare(self, texts: Sequence[str], *, seconds: float = inf) -> int:
+        """Encode the texts that are missing, then let the encoder go.
+
+        Args:
+            texts: the more urgent first.
+            seconds: after which no further text is begun, once the encoder is there.
+
+        Returns:
+            How many of the first texts are there now: all of them, if there was time; at least one.
+        """
+        first = {text: index for index, text in reversed(list(enumerate(texts)))}
+        missing = sorted(index for text, index in first.items() if self._read(text) is None)
         if not missing:
-            return 0
-        encoder = self._load_encoder()
-        for text in missing:
-            embedding = encoder.encode_text(text).cpu().contiguous()
-            with publish(self._path(text)) as temporary:
+            return len(texts)
+        encoder, deadline = self._load_encoder(), monotonic() + seconds
+        there = len(texts)
+        for index in missing:
+            if index > missing[0] and monotonic() > deadline:
+                there = index
+                break
+            embedding = encoder.encode_text(texts[index]).cpu().contiguous()
+            with publish(self._path(texts[index])) as temporary:
                 save_file({"embedding": embedding}, temporary)
         del encoder
         if torch.cuda.is_available():
             torch.cuda.empty_cache()
-        return len(missing)
+        return there
 
     def get(self, text: str) -> torch.Tensor:
         """The text's embedding (1, text tokens, text width), on the CPU; encoded now if nobody has prepared it."""

@@ -5,6 +5,8 @@ from collections.abc import Hashable, Iterable
 from dataclasses import dataclass
 from heapq import heappop, heappush
 
+from orchestrator.request import Request
+
 PATIENCE = 16
 """How many videos of other shapes may overtake the oldest one."""
 
@@ -98,3 +100,8 @@ class VideoQueue:
             heappop(self._priorities)
             del self._levels[priority], self._sizes[priority]
         return taken
+
+
+def shape_of(request: Request) -> Hashable:
+    """What decides how long a segment takes and what is warmed up for it."""
+    return request.height, request.width, request.num_frames, request.is_guided

@@ -59,6 +59,8 @@ class RayGang:
     """Whether it stands in for one that was lost."""
     deadline: float | None = None
     """When the command under way is taken for hung."""
+    begins_again: float | None = None
+    """When it is built again, of a gang that was killed and had failed to be built several times."""
     beats: dict[Any, tuple[int, float]] = field(default_factory=dict)
     """Rank and time of the questions whether it is alive that are not answered yet."""
 
@@ -135,6 +137,7 @@ class RayGang:
         """End every rank and give the room back."""
         for actor in self.actors:
             ray.kill(actor)
+        self.actors, self.node_ids = [], []
         self.pending, self.beats, self.building = {}, {}, None
         remove_placement_group(self.placement)
 

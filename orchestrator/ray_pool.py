@@ -41,6 +41,10 @@ SILENT_SECONDS_BUILDING = 120.0
 """The same while libraries are imported and the model is loaded, which hold a process up."""
 PLACEMENT_SECONDS = 20.0
 """How long a gang that was lost waits for as much room as it had, before it makes do with less."""
+MOST_FAILED_BUILDS = 3
+"""Failures in a row to build a gang, after which there is a pause before the next trial."""
+PAUSE_SECONDS, LONGEST_PAUSE_SECONDS = 10.0, 300.0
+"""The first such pause, doubled each time, and the longest."""
 LOOK_SECONDS = 3.0
 """How often the cluster's nodes are looked at for room: where gangs follow them, or one had to shrink."""
 GROWTH_SECONDS = 600.0
@@ -57,6 +61,7 @@ class RayPool:
         self._events: deque[Event] = deque()
         self._next_beat = self._next_check = self._next_look = monotonic()
         self._next_growth: dict[str, float] = {}
+        self._failed_builds: dict[str, int] = {}
         self._num_videos = 0
         self._own_ray = RayProcesses() if plan.cluster.kind is ClusterKind.LOCAL else None
         self._decoders = decoder_names(plan.decoders.count)
@@ -181,6 +186,7 @@ class RayPool:
         if gang.pending:
             return
         if is_built:
+            self._failed_builds.pop(gang.name, None)
             self._events.append(GangReady(gang=gang.name, nodes=tuple(dict.fromkeys(gang.nodes))))
             return
         report = gang.answers[0]
@@ -198,6 +204,10 @@ class RayPool:
         if is_beat:
             self._next_beat = now + BEAT_SECONDS
         for gang in list(self._gangs.values()):
+            if gang.begins_again is not None:
+                if now >= gang.begins_again:
+                    self._begin(gang.name, is_rebuilt=True)
+                continue
             silent_seconds = SILENT_SECONDS if gang.building is None else SILENT_SECONDS_BUILDING
             try:
                 gang.check_health(silent_seconds=silent_seconds)
@@ -269,7 +279,14 @@ class RayPool:
         return room.places(plan.layout.world_size, on_one_node=plan.cluster.keeps_to_node)
 
     def _lose(self, gang: RayGang, loss: RankLost) -> None:
-        """Kill a gang whole, and build it again."""
+        """Kill a gang whole, and build it again: at once, or later if that has failed again and again."""
+        failed = self._failed_builds.get(gang.name, 0) + 1 if gang.building is not None else 0
+        self._failed_builds[gang.name] = failed
         gang.kill()
         self._events.append(GangLost(gang=gang.name, cause=loss.cause, details=loss.details))
-        self._begin(gang.name, is_rebuilt=True)
+        if failed < MOST_FAILED_BUILDS:
+            self._begin(gang.name, is_rebuilt=True)
+        else:  # its node may have a broken GPU; each trial reads the whole model from the disk that all share
+            pause = min(PAUSE_SECONDS * 2 ** (failed - MOST_FAILED_BUILDS), LONGEST_PAUSE_SECONDS)
+            log.info("%s  failed %d times in a row to be built; the next time in %g s", gang.name, failed, pause)
+            gang.begins_again = monotonic() + pause

@@ -3,7 +3,8 @@
 import logging
 import signal
 from collections.abc import Iterator
-from contextlib import closing, contextmanager, nullcontext
+from contextlib import ExitStack, closing, contextmanager, nullcontext
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
@@ -26,6 +27,7 @@ from orchestrator.progress import make_view
 from orchestrator.ray_environment import prepare_environment
 from orchestrator.scheduler import Outcome, run_batch
 from orchestrator.sidecar import Provenance, command_line, git_revision
+from orchestrator.standing import SET_ASIDE_BEFORE, Standing, standings
 from orchestrator.termination import Terminated, stopping_gently
 from orchestrator.view import Silent, View, Views
 
@@ -48,14 +50,16 @@ def run_plan(plan: LaunchPlan, *, console: Console, is_first_rank: bool = True) 
         BadInput: the Ray cluster cannot be joined or is too small, or another launch renders the same.
     """
     provenance = Provenance(job_name=plan.job_name, command=command_line(), git_revision=git_revision())
-    if all(plan.run_folder.video(video_id).is_done for video_id in plan.renders):
-        if is_first_rank:
+    left = _Left.of(plan)
+    # Ranks of torchrun might not see the same: they go on, and take rank 0's word.
+    if not left.to_render and not (plan.cluster.kind is ClusterKind.NONE and plan.layout.world_size > 1):
+        with _leased(plan):
             _clear(plan)
             _publish_entries(plan, provenance)
             finish_page(plan.run_folder)
-        return Outcome()
+        return Outcome(failed=left.set_aside)
     launch = _FirstRank(plan, provenance, console) if is_first_rank else _Launch(plan, provenance, Silent())
-    with closing(launch.view):
+    with closing(launch):
         outcome = launch.render()
     if outcome.is_stopped and launch.stop.reason != signal.SIGINT.name:
         raise Terminated
@@ -81,6 +85,10 @@ class _Launch:
         """Once the cluster is there, and not sooner: one that refuses the launch leaves no trace of it."""
         yield
 
+    def close(self) -> None:
+        """Nothing is shown any more."""
+        self.view.close()
+
     def render(self) -> Outcome:
         """Render on Ray or without; on a Ray that is started again where it was lost."""
         plan, failures = self.plan, 0
@@ -90,6 +98,8 @@ class _Launch:
             try:
                 return self._render_once()
             except RayLost as loss:
+                if self.stop.is_requested:  # by a signal that Ray's processes were given as well
+                    return Outcome(is_stopped=True)
                 failures = failures + 1 if _num_done(plan) == num_done else 1
                 if failures >= MOST_LOSSES:
                     raise GangFailed(f"{loss}, {failures} times in a row without a video done in between") from loss
@@ -124,18 +134,51 @@ class _FirstRank(_Launch):
         self._record, self._page = LaunchRecord(plan.run_folder, str(plan.shard)), PageView(plan.run_folder)
         shown = make_view(plan.cluster.num_gangs, console, decoders=decoder_names(plan.decoders.count))
         super().__init__(plan, provenance, Views(self._page, shown, self._record))
+        self._leased, self._has_lease = ExitStack(), False
 
     @contextmanager
     def opened(self) -> Iterator[None]:
         """With the lease; the files are begun."""
-        plan = self.plan
-        own = plan.run_folder.launch_lease(str(plan.shard))
-        with lease(own, what=f"output={plan.run_folder.root}", rivals=partial(_rivals, plan)):
-            _clear(plan)
-            _publish_entries(plan, self.provenance)
-            self._record.open()
-            self._page.open()
-            yield
+        if not self._has_lease:
+            self._leased.enter_context(_leased(self.plan))
+            self._has_lease = True
+        _clear(self.plan)
+        _publish_entries(self.plan, self.provenance)
+        self._record.open()
+        self._page.open()
+        yield
+
+    def close(self) -> None:
+        """Give the lease back, once nothing writes to the run folder any more."""
+        with self._leased:
+            super().close()
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class _Left:
+    """What earlier launches have left to do."""
+
+    to_render: int
+    set_aside: dict[str, str]
+    """Why, by id of the videos that are not tried again."""
+
+    @classmethod
+    def of(cls, plan: LaunchPlan) -> "_Left":
+        found = standings(plan.run_folder, plan.renders)
+        is_final = {Standing.DONE} | (set() if plan.policy.retry_failed else {Standing.SET_ASIDE})
+        set_aside = [video_id for video_id, one in found.items() if one is Standing.SET_ASIDE]
+        return cls(
+            to_render=sum(one not in is_final for one in found.values()),
+            set_aside=dict.fromkeys(set_aside, SET_ASIDE_BEFORE),
+        )
+
+
+@contextmanager
+def _leased(plan: LaunchPlan) -> Iterator[None]:
+    """While no other launch renders the same videos."""
+    own = plan.run_folder.launch_lease(str(plan.shard))
+    with lease(own, what=f"output={plan.run_folder.root}", rivals=partial(_rivals, plan)):
+        yield
 
 
 def _num_done(plan: LaunchPlan) -> int:

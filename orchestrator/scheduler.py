@@ -9,15 +9,16 @@ from time import monotonic
 from orchestrator.artifacts import RunFolder
 from orchestrator.attempts import Attempts, forget_failures, read_attempts
 from orchestrator.errors import RankFailed
+from orchestrator.hang_limits import HangLimits
 from orchestrator.policy import Policy, Stop
-from orchestrator.pool import Command, GangLost, GangReady, Pool, Reply
-from orchestrator.queue import VideoQueue, Waiting
+from orchestrator.pool import Command, Event, GangLost, GangReady, Pool, Reply
+from orchestrator.queue import VideoQueue, Waiting, shape_of
 from orchestrator.readiness import Readiness
 from orchestrator.request import Request
 from orchestrator.retries import Retries
 from orchestrator.script import Ending, Script, decode_script, encode_ahead, render_script
 from orchestrator.sidecar import Provenance
-from orchestrator.standing import Standing, standings
+from orchestrator.standing import SET_ASIDE_BEFORE, Standing, standings
 from orchestrator.texts_ahead import TextsAhead, texts_of
 from orchestrator.view import GangProgress, View
 
@@ -29,9 +30,6 @@ SEEN_SECONDS = 90.0
 """How long a video that is said to be published may stay out of sight: network file systems keep what they saw."""
 AFTER_DENOISING = ("decode", "publish")
 """Commands that are given once a video's latents are on the disk."""
-HANG_FACTOR = 10.0
-HANG_SECONDS = 60.0
-"""A segment hangs if it takes ten times as long as the slowest of its shape, and longer than a minute."""
 
 
 @dataclass(kw_only=True, slots=True)
@@ -93,7 +91,7 @@ class Scheduler:
         """Videos that had come to decoding when their gang was lost."""
         self._published: dict[str, tuple[str, float]] = {}
         """Videos that are said to be published, by which gang, and until when they are looked for."""
-        self._slowest: dict[Hashable, float] = {}
+        self._hang_limits = HangLimits()
         self._texts = TextsAhead(())
         self._stopping_since: float | None = None
         self._readiness = Readiness("gang", len(pool.gangs), clock=clock)
@@ -112,15 +110,11 @@ class Scheduler:
             self._pool.expect(len(self._queue) + len(self._retries) + len(self._busy.keys() - self._decoders))
             wait = TICK_SECONDS if self._busy or not self._retries else self._retries.seconds_left()
             event = self._pool.next_event(min(wait, TICK_SECONDS))
-            match event:
-                case Reply():
-                    self._take_reply(event)
-                case GangReady():
-                    self._readiness_of(event.gang).note_ready()
-                    self._rest(event.gang, None)
-                    self._view.gang_ready(event.gang, event.nodes)
-                case GangLost():
-                    self._take_loss(event)
+            self._take(event)
+            while isinstance(event, GangLost):  # of several that a node took with it none may be given a video
+                self._check_readiness()
+                event = self._pool.next_event(0)
+                self._take(event)
             self._see_published()
             self._check_readiness()
         return self._outcome
@@ -136,7 +130,7 @@ class Scheduler:
             # Of a worker that died between its record and its tidying.
             self._run_folder.video(video_id).latents.unlink(missing_ok=True)
         for video_id in by_standing[Standing.SET_ASIDE]:
-            self._outcome.failed[video_id] = "set aside by an earlier launch; retry.failed=true tries it again"
+            self._outcome.failed[video_id] = SET_ASIDE_BEFORE
         waiting = by_standing[Standing.BEGUN] + by_standing[Standing.UNTOUCHED]
         for video_id in waiting:
             self._enqueue(video_id)
@@ -153,7 +147,7 @@ class Scheduler:
         if self._is_stopping():
             self._stopping_since = self._stopping_since or self._clock()
             self._outcome.is_stopped = True
-            overdue = self._clock() - self._stopping_since > self._policy.grace_seconds
+            overdue = self._pool.agree(self._clock() - self._stopping_since > self._policy.grace_seconds)
             if overdue and self._busy:
                 log.warning("gangs that did not come to a checkpoint in time: %s", ", ".join(self._busy))
             return bool(self._busy) and not overdue
@@ -185,7 +179,8 @@ class Scheduler:
         """Whether as many denoised videos wait for a decode worker as may, with those that are being denoised."""
         if not self._decoders:
             return False
-        return len(self._busy) + len(self._to_decode) >= len(self._pool.gangs) + self._policy.max_waiting
+        denoising = len(self._busy.keys() - self._decoders)
+        return denoising + len(self._to_decode) >= len(self._pool.gangs) + self._policy.max_waiting
 
     def _rest(self, gang: str, shape: Hashable | None) -> None:
         """Note that a gang or decode worker has nothing to do."""
@@ -233,25 +228,35 @@ class Scheduler:
     def _submit(self, gang: str) -> None:
         task = self._busy[gang]
         task.began = self._clock()
-        slowest = self._slowest.get((task.shape, task.command.method))
-        limit = None if slowest is None else max(HANG_FACTOR * slowest, HANG_SECONDS)
+        limit = self._hang_limits.of(task.shape, task.command.method)
         try:
             self._pool.submit(gang, task.command, limit_seconds=limit)
         except RankFailed as error:
             self._fail(gang, task.video_id, task.before, error.cause, error.details)
             raise
 
+    def _take(self, event: Event | None) -> None:
+        match event:
+            case Reply():
+                self._take_reply(event)
+            case GangReady():
+                self._readiness_of(event.gang).note_ready()
+                self._rest(event.gang, None)
+                self._view.gang_ready(event.gang, event.nodes)
+            case GangLost():
+                self._take_loss(event)
+
     def _take_reply(self, reply: Reply) -> None:
         task = self._busy[reply.gang]
-        kind = (task.shape, task.command.method)
-        self._slowest[kind] = max(self._slowest.get(kind, 0.0), self._clock() - task.began)
+        self._hang_limits.note(task.shape, task.command.method, self._clock() - task.began)
         if task.command.method == "prepare":
-            self._texts.note_encoded(task.command.arguments[0])
+            self._texts.note_encoded(task.command.arguments[0], reply.report.result)
         try:
             ask = task.script.send(reply.report)
         except StopIteration as end:
             del self._busy[reply.gang]
             self._rest(reply.gang, task.shape)
+            self._view.gang_idle(reply.gang)
             self._end(reply.gang, task, end.value)
             return
         task.command, task.progress = ask.command, ask.progress
@@ -265,7 +270,6 @@ class Scheduler:
                 self._published[task.video_id] = gang, self._clock() + SEEN_SECONDS
             case Ending.DENOISED:
                 self._to_decode.append(task.video_id)
-                self._view.gang_idle(gang)
             case Ending.UNREADABLE:
                 self._denoised.discard(task.video_id)
                 cause = (
@@ -305,6 +309,8 @@ class Scheduler:
         if task is None:
             return
         task.script.close()
+        if task.command.method == "prepare":
+            self._texts.put_back(task.command.arguments[0])
         folder = self._run_folder.video(task.video_id)
         if folder.is_done:  # lost between its record and the reply
             folder.clear()
@@ -352,11 +358,6 @@ class Scheduler:
             self._queue.add_first(waiting)
         else:
             self._queue.add(waiting)
-
-
-def shape_of(request: Request) -> Hashable:
-    """What decides how long a segment takes and what is warmed up for it."""
-    return request.height, request.width, request.num_frames, request.is_guided
 
 
 def run_batch(

@@ -5,6 +5,8 @@ from enum import StrEnum
 
 from orchestrator.artifacts import RunFolder, VideoFolder
 
+SET_ASIDE_BEFORE = "set aside by an earlier launch; retry.failed=true tries it again"
+
 
 class Standing(StrEnum):
     """Of one video."""

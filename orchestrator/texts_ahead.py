@@ -1,7 +1,7 @@
 """Which texts a gang encodes before a video: its own, and a share of those that come next."""
 
 from collections import deque
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 from orchestrator.request import Request
 
@@ -31,9 +31,14 @@ class TextsAhead:
         self._coming.extendleft(reversed(left))
         return missing + [text for text in coming[::num_gangs] if text not in missing]
 
-    def note_encoded(self, texts: Iterable[str]) -> None:
-        """They are on the disk."""
-        self._encoded.update(texts)
+    def note_encoded(self, texts: Sequence[str], number: int) -> None:
+        """The first so many are on the disk; for the others there was no time."""
+        self._encoded.update(texts[:number])
+        self.put_back(texts[number:])
+
+    def put_back(self, texts: Sequence[str]) -> None:
+        """They were taken, and not encoded."""
+        self._coming.extendleft(reversed(texts))
 
 
 def texts_of(request: Request) -> tuple[str, str]:

@@ -52,11 +52,11 @@ class View(Protocol):
         ...
 
     def gang_idle(self, gang: str) -> None:
-        """A gang has nothing left to do."""
+        """A gang has left its video: whatever it goes on with is said next."""
         ...
 
     def video_done(self, gang: str, video_id: str, folder: VideoFolder) -> None:
-        """A video is published."""
+        """A video is published, by a gang that is idle, lost, or at another video by now."""
         ...
 
     def gang_ready(self, gang: str, nodes: Sequence[str]) -> None:

@@ -44,7 +44,7 @@ from orchestrator.loading import (
     load_vae,
     vae_scales,
 )
-from orchestrator.prompt_embeddings import PromptEmbeddings, open_embeddings
+from orchestrator.prompt_embeddings import AHEAD_SECONDS, PromptEmbeddings, open_embeddings
 from orchestrator.rank import RankSpec
 from orchestrator.render_state import Branch, RenderState
 from orchestrator.reports import Stage, StageReport
@@ -150,11 +150,10 @@ class Worker:
                 apply_parallel_decode(self._vae)
 
     def prepare(self, texts: Sequence[str]) -> StageReport:
-        """Rank 0: encode texts ahead of the videos that need them."""
+        """Rank 0: encode texts ahead of the videos that need them, as many of the first ones as there is time for."""
         begin = perf_counter()
-        if self._embeddings is not None:
-            self._embeddings.prepare(texts)
-        return StageReport(stage=Stage.ENCODE, seconds=perf_counter() - begin)
+        number = self._embeddings.prepare(texts, seconds=AHEAD_SECONDS) if self._embeddings is not None else 0
+        return StageReport(stage=Stage.ENCODE, seconds=perf_counter() - begin, result=self.share(number))
 
     def encode(self, video_id: str, request: Request) -> StageReport:
         """Begin a video: its prompt's embeddings on every rank."""

@@ -6,12 +6,14 @@ from collections import defaultdict
 from dataclasses import dataclass, field
 
 from orchestrator.checkpoint_store import generations, new_generation, publish_manifest
+from orchestrator.launch_record import LaunchRecord
 from orchestrator.policy import Policy, Stop
 from orchestrator.pool import Command, Event, GangLost, GangReady, Reply
+from orchestrator.progress import LogLines
 from orchestrator.reports import RoundReport, Stage, StageReport
 from orchestrator.scheduler import Scheduler
 from orchestrator.sidecar import Provenance
-from orchestrator.view import GangProgress, Silent
+from orchestrator.view import GangProgress, Silent, Views
 
 STAGES = {
     "prepare": Stage.ENCODE,
@@ -142,6 +144,8 @@ class BookkeepingPool:
                 publish_manifest(folder, step=gang.step, layout="one rank", files={})
             case "take_latents":
                 result = True
+            case "prepare":
+                result = len(command.arguments[0])
             case "keep_latents":
                 [root] = command.arguments
                 root.mkdir(parents=True, exist_ok=True)
@@ -198,7 +202,8 @@ def render(pool, batch, run_folder, view=None, *, stop=None, priorities=None, **
         batch,
         run_folder,
         PROVENANCE,
-        view or Silent(),
+        # What people see is told as well: no order of events may be too much for it.
+        Views(LogLines(len(pool.gangs), pool.decoders), LaunchRecord(run_folder, "all"), view or Silent()),
         policy=Policy(**policy),
         stop=stop or Stop(),
         priorities=priorities,

@@ -104,3 +104,12 @@ def test_failure_that_names_the_disk_is_its_own(tmp_path, cause):
 def test_folder_that_takes_nothing_any_more_is_noticed_whatever_the_failure_said(tmp_path):
     with files_of_at_most(PROBE_BYTES - 1), pytest.raises(DiskFull, match="File too large"):
         check_room(tmp_path, "the encoder did not come to its end")
+
+
+def test_another_disk_that_is_full_is_no_affair_of_the_output_folder(tmp_path):
+    words = "OSError: [Errno 28] No space left on device"
+    check_room(tmp_path, f"{words}: '/tmp/torchinductor_me/kernel.py'")
+    check_room(tmp_path, "RuntimeError: unable to write to file </torch_12_34>: No space left on device (28)")
+    for cause in (f"{words}: '{tmp_path}/a/video.mp4'", f"{words} (os error 28)"):
+        with pytest.raises(DiskFull):
+            check_room(tmp_path, cause)

@@ -31,16 +31,26 @@ def test_embedding_is_the_encoders(loader, tmp_path):
 
 def test_each_text_is_encoded_once_and_the_encoder_loaded_once_for_all(loader, tmp_path):
     embeddings = PromptEmbeddings(tmp_path, loader, identity="m")
-    assert embeddings.prepare(["one", "two", "one", ""]) == 3
-    assert embeddings.prepare(["two", ""]) == 0
+    assert embeddings.prepare(["one", "two", "one", ""]) == 4
+    assert len(list(tmp_path.iterdir())) == 3
+    assert embeddings.prepare(["two", ""]) == 2
     embeddings.get("one")
-    assert PromptEmbeddings(tmp_path, loader, identity="m").prepare(["one", "two"]) == 0
+    assert PromptEmbeddings(tmp_path, loader, identity="m").prepare(["one", "two"]) == 2
     assert loader.times == 1
+
+
+def test_texts_for_which_there_is_no_time_are_left_for_later(loader, tmp_path):
+    embeddings = PromptEmbeddings(tmp_path, loader, identity="m")
+    assert embeddings.prepare(["one", "two", "three"], seconds=-1.0) == 1
+    assert embeddings.prepare(["one", "two", "three"], seconds=-1.0) == 2
+    assert embeddings.prepare(["three", "one"]) == 2
+    assert len(list(tmp_path.iterdir())) == 3
 
 
 def test_another_model_has_embeddings_of_its_own(loader, tmp_path):
     PromptEmbeddings(tmp_path, loader, identity="m").prepare(["one"])
-    assert PromptEmbeddings(tmp_path, loader, identity="other").prepare(["one"]) == 1
+    PromptEmbeddings(tmp_path, loader, identity="other").prepare(["one"])
+    assert loader.times == 2
 
 
 def test_damaged_embedding_is_made_again(loader, tmp_path):

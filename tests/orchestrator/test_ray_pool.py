@@ -300,6 +300,18 @@ def test_gang_whose_node_dies_between_its_place_and_its_ranks_is_built_again(fol
     assert event.gang == "gang 0"
 
 
+def test_gang_that_fails_again_and_again_to_be_built_is_let_rest_and_tried_again(follow, monkeypatch):
+    monkeypatch.setattr("orchestrator.ray_pool.PAUSE_SECONDS", 3.0)
+    with monkeypatch.context() as patch:
+        patch.setattr("orchestrator.ray_gang.placement_group_table", lambda _: {"bundles_to_node_id": {0: "f" * 56}})
+        follower = follow(1)
+        for _ in range(3):
+            wait_for(follower, GangLost)
+        assert follower.next_event(1.5) is None
+        assert follower.gangs == ("gang 0",) and not follower.is_loading(follower.gangs)
+    assert wait_for(follower, GangReady).gang == "gang 0"
+
+
 @pytest.mark.parametrize("where", ["a call", "a sign of life"])
 def test_any_error_of_ray_s_own_is_the_gang_s_loss(follow, where):
     """Its worker crashes: that is neither an actor's death nor what a task has raised."""

@@ -1,6 +1,7 @@
 """What becomes of lost gangs and of videos that fail, on a virtual clock."""
 
 import json
+from dataclasses import replace
 
 import pytest
 from bookkeeping import AFTERWARDS, BookkeepingPool, Diary, begun_by, finish, methods, render
@@ -10,6 +11,7 @@ from hypothesis import strategies as st
 from orchestrator.artifacts import RunFolder
 from orchestrator.errors import GangFailed
 from orchestrator.policy import CheckpointState, Stop
+from orchestrator.pool import GangLost
 from spectrum import ForecastSettings
 
 drawn_pools = st.builds(BookkeepingPool, st.integers(1, 4), seed=st.integers(0, 99))
@@ -175,3 +177,54 @@ def test_loss_of_gangs_and_decode_workers_loses_no_video(tmp_path_factory, make_
     diary = Diary()
     assert not render(pool, batch, run_folder, diary, max_attempts=20, checkpoint_every=2.0).failed
     assert sorted(diary.done) == sorted(batch)
+
+
+class FallingNode(BookkeepingPool):
+    """Loses both gangs at once, while the second waits for the decode worker; and says so one by one."""
+
+    def __init__(self) -> None:
+        super().__init__(2, num_decoders=1, decode_seconds=40.0)
+        self.left: list[str] = []
+        self.has_fallen = False
+
+    def next_event(self, timeout):
+        gangs = [self._gangs[name] for name in self.gangs]
+        if not self.has_fallen and gangs[0].command is not None and gangs[1].command is None and self.now > 20:
+            self.has_fallen, self.left = True, list(self.gangs)
+            for gang in gangs:
+                gang.command, gang.is_ready, gang.ready_at = None, False, self.now + 5
+        if self.left:
+            return GangLost(gang=self.left.pop(0), cause="its node died", details="")
+        return super().next_event(timeout)
+
+
+def test_gang_that_is_lost_and_not_said_to_be_yet_is_given_nothing(tmp_path, make_batch):
+    pool, batch, diary = FallingNode(), make_batch(8, num_steps=6), Diary()
+    outcome = render(pool, batch, RunFolder(tmp_path), diary, max_waiting=0, backoff_seconds=0.0)
+    assert pool.has_fallen and not outcome.failed
+    assert sorted(diary.done) == sorted(batch)
+
+
+def test_texts_of_a_gang_that_was_lost_at_them_are_encoded_at_once_by_the_next(tmp_path, make_batch):
+    pool = BookkeepingPool(1, failures={1: "rank 0 died"})
+    render(pool, make_batch(20), RunFolder(tmp_path))
+    shares = [len(command.arguments[0]) for command in pool.commands["gang 0"] if command.method == "prepare"]
+    assert len(shares) == 2 and shares[0] == shares[1] > 20
+
+
+class SlowEncoder(BookkeepingPool):
+    """Has time for five texts."""
+
+    def _do(self, gang, command):
+        report = super()._do(gang, command)
+        return replace(report, result=min(report.result, 5)) if command.method == "prepare" else report
+
+
+def test_texts_for_which_there_was_no_time_are_encoded_before_later_videos(tmp_path, make_batch):
+    pool = SlowEncoder(1)
+    outcome = render(pool, make_batch(20), RunFolder(tmp_path))
+    assert not outcome.failed
+    shares = [command.arguments[0] for command in pool.commands["gang 0"] if command.method == "prepare"]
+    done = [text for share in shares for text in share[:5]]
+    assert len(done) == len(set(done)) == 21, "each once"
+    assert len(shares) == 5

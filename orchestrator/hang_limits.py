@@ -1,0 +1,27 @@
+"""How long a command may take before its gang is taken for hung."""
+
+from collections.abc import Hashable
+
+HANG_FACTOR = 10.0
+HANG_SECONDS = 60.0
+"""A command hangs if it takes ten times as long as the slowest of its kind, and longer than a minute."""
+WITHOUT_LIMIT = frozenset({"prepare"})
+"""Commands that say nothing of the next: of the texts to encode all may be there already, or none."""
+
+
+class HangLimits:
+    """The slowest command of each kind so far."""
+
+    def __init__(self) -> None:
+        self._slowest: dict[tuple[Hashable, str], float] = {}
+
+    def note(self, shape: Hashable, method: str, seconds: float) -> None:
+        """A command on a video of this shape has ended."""
+        self._slowest[shape, method] = max(self._slowest.get((shape, method), 0.0), seconds)
+
+    def of(self, shape: Hashable, method: str) -> float | None:
+        """Seconds that the next such command may take; None before one has ended, which may load or compile."""
+        slowest = self._slowest.get((shape, method))
+        if slowest is None or method in WITHOUT_LIMIT:
+            return None
+        return max(HANG_FACTOR * slowest, HANG_SECONDS)
