@@ -5,8 +5,9 @@ from collections.abc import Hashable
 HANG_FACTOR = 10.0
 HANG_SECONDS = 60.0
 """A command hangs if it takes ten times as long as the slowest of its kind, and longer than a minute."""
-WITHOUT_LIMIT = frozenset({"prepare"})
-"""Commands that say nothing of the next: of the texts to encode all may be there already, or none."""
+PREPARE_SECONDS = 3600.0
+"""Limit of encoding texts ahead, which says nothing of the next time: all may be there already, or none, and then the
+encoder is loaded as slowly as the whole model may be."""
 
 
 class HangLimits:
@@ -21,7 +22,9 @@ class HangLimits:
 
     def of(self, shape: Hashable, method: str) -> float | None:
         """Seconds that the next such command may take; None before one has ended, which may load or compile."""
+        if method == "prepare":
+            return PREPARE_SECONDS
         slowest = self._slowest.get((shape, method))
-        if slowest is None or method in WITHOUT_LIMIT:
+        if slowest is None:
             return None
         return max(HANG_FACTOR * slowest, HANG_SECONDS)

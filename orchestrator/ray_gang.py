@@ -43,7 +43,7 @@ class RayGang:
     nodes: list[str] = field(default_factory=list)
     """Name of each rank's machine."""
     node_ids: list[str] = field(default_factory=list)
-    """What Ray calls each rank's node."""
+    """What Ray calls each rank's node; of a gang that was killed and rests, whose place is kept, the last ones."""
     per_rank: dict[str, float]
     """What Ray has reserved for each rank."""
     pending: dict[Any, int] = field(default_factory=dict)
@@ -68,6 +68,11 @@ class RayGang:
     def waits_for_room(self) -> bool:
         """Whether the cluster has not given it its place yet."""
         return self.building is not None and not self.actors
+
+    @property
+    def has_place(self) -> bool:
+        """Whether its ranks have been started."""
+        return bool(self.actors)
 
     def call(self, command: Command) -> None:
         """Let every rank begin."""
@@ -137,7 +142,7 @@ class RayGang:
         """End every rank and give the room back."""
         for actor in self.actors:
             ray.kill(actor)
-        self.actors, self.node_ids = [], []
+        self.actors = []
         self.pending, self.beats, self.building = {}, {}, None
         remove_placement_group(self.placement)
 

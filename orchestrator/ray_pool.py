@@ -228,7 +228,7 @@ class RayPool:
         smaller = smaller_plan(self._plan, gang.layout)
         if self._plan.cluster.follows_nodes:
             smaller = self._largest_that_fits(smaller, self._room_left())
-            if smaller is None and any(not self._gangs[name].waits_for_room for name in self.gangs):
+            if smaller is None and any(self._gangs[name].has_place for name in self.gangs):
                 log.info("%s  let go: the cluster has no room for it any more", gang.name)
                 gang.kill()
                 del self._gangs[gang.name]

@@ -37,8 +37,11 @@ class Readiness:
 
     def note_rebuilt(self, *, is_any_left: bool) -> None:
         """One that was ready is not for now; whether others are."""
-        if not is_any_left:
-            self._without_since = self._clock()
+        if is_any_left:
+            return
+        if self._without_since is None:
+            self._failed_builds = 0  # of others, beside the one that was ready
+        self._without_since = self._clock()
 
     def check(self, *, is_loading: bool) -> None:
         """Raises GangFailed where none is ready, and waiting longer is no use."""

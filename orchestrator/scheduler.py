@@ -106,8 +106,8 @@ class Scheduler:
         """
         self._fill()
         while self._is_going_on():
-            self._begin_what_can()
             self._pool.expect(len(self._queue) + len(self._retries) + len(self._busy.keys() - self._decoders))
+            self._begin_what_can()
             wait = TICK_SECONDS if self._busy or not self._retries else self._retries.seconds_left()
             event = self._pool.next_event(min(wait, TICK_SECONDS))
             self._take(event)
@@ -250,7 +250,7 @@ class Scheduler:
         task = self._busy[reply.gang]
         self._hang_limits.note(task.shape, task.command.method, self._clock() - task.began)
         if task.command.method == "prepare":
-            self._texts.note_encoded(task.command.arguments[0], reply.report.result)
+            self._texts.note_encoded(task.command.arguments[0], self._pool.share(reply.report.result))
         try:
             ask = task.script.send(reply.report)
         except StopIteration as end:

@@ -153,7 +153,7 @@ class Worker:
         """Rank 0: encode texts ahead of the videos that need them, as many of the first ones as there is time for."""
         begin = perf_counter()
         number = self._embeddings.prepare(texts, seconds=AHEAD_SECONDS) if self._embeddings is not None else 0
-        return StageReport(stage=Stage.ENCODE, seconds=perf_counter() - begin, result=self.share(number))
+        return StageReport(stage=Stage.ENCODE, seconds=perf_counter() - begin, result=number)
 
     def encode(self, video_id: str, request: Request) -> StageReport:
         """Begin a video: its prompt's embeddings on every rank."""

@@ -91,3 +91,37 @@ def test_gang_that_is_built_anew_for_more_ranks_goes_on_with_the_next_video(tmp_
 def test_gang_that_is_built_anew_and_does_not_come_back_ends_the_batch(tmp_path, make_batch):
     with pytest.raises(GangFailed, match="the cluster has no room for one"):
         render(GrowingPool(takes=1e9), make_batch(3), RunFolder(tmp_path))
+
+
+class BrokenNeighbour(GrowingPool):
+    """Its second gang can never be built."""
+
+    def __init__(self, *, lost_command: int) -> None:
+        BookkeepingPool.__init__(self, 2, failures={lost_command: "rank 0 died"})
+        self.takes, self.asked = 5.0, 0 if lost_command > 1000 else 10
+        self._gangs["gang 1"].ready_at = 1e9
+        self.fails_at = 0.5
+
+    def next_event(self, timeout):
+        if self.now >= self.fails_at:
+            self.fails_at = self.now + 2.0
+            return GangLost(gang="gang 1", cause="rank 0 failed: bad GPU", details="")
+        return super().next_event(timeout)
+
+
+@pytest.mark.parametrize("lost_command", [14, 10_000])
+def test_gang_that_cannot_be_built_does_not_end_the_batch_when_the_other_is_lost_or_enlarged(
+    tmp_path, make_batch, lost_command
+):
+    pool, batch, diary = BrokenNeighbour(lost_command=lost_command), make_batch(4), Diary()
+    outcome = render(pool, batch, RunFolder(tmp_path), diary)
+    assert not outcome.failed and sorted(diary.done) == sorted(batch)
+    assert len(diary.lost) > 6
+
+
+def test_last_video_is_not_said_to_be_one_of_two(tmp_path, make_batch):
+    """A pool that would enlarge its gang for others to come must not do so for it."""
+    pool, expected = GrowingPool(takes=1.0), []
+    pool.enlarge = lambda _gang: expected.append(pool.expected)
+    render(pool, make_batch(3), RunFolder(tmp_path))
+    assert expected == [3, 2, 1]
