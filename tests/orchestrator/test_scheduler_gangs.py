@@ -104,7 +104,7 @@ class BrokenNeighbour(GrowingPool):
 
     def next_event(self, timeout):
         if self.now >= self.fails_at:
-            self.fails_at = self.now + 2.0
+            self.fails_at = self.now + 0.5
             return GangLost(gang="gang 1", cause="rank 0 failed: bad GPU", details="")
         return super().next_event(timeout)
 
