@@ -240,7 +240,7 @@ class Scheduler:
             case Reply():
                 self._take_reply(event)
             case GangReady():
-                self._readiness_of(event.gang).note_ready()
+                self._readiness_of(event.gang).note_ready(event.gang)
                 self._rest(event.gang, None)
                 self._view.gang_ready(event.gang, event.nodes)
             case GangLost():
@@ -272,9 +272,7 @@ class Scheduler:
                 self._to_decode.append(task.video_id)
             case Ending.UNREADABLE:
                 self._denoised.discard(task.video_id)
-                cause = (
-                    f"{gang} cannot read its latents: they are damaged, or its node does not share the output folder"
-                )
+                cause = f"{gang} cannot read its latents: damaged, or its node does not share the output folder"
                 self._fail(gang, task.video_id, task.before, cause)
             case Ending.PAUSED:
                 pass
@@ -300,6 +298,7 @@ class Scheduler:
         self._idle_decoders.discard(loss.gang)
         task = self._busy.pop(loss.gang, None)
         self._readiness_of(loss.gang).note_lost(
+            loss.gang,
             f"{loss.cause}\n{loss.details}",
             was_building=task is None and not was_idle,
             is_any_left=self._has_any_like(loss.gang),
