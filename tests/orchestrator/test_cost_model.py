@@ -65,7 +65,7 @@ def test_videos_are_counted_by_what_they_cost(make_request):
 @pytest.mark.parametrize("max_history", [None, 2, 20])
 def test_memory_counts_what_the_engine_allocates_for_an_error_budget(model_folder, make_request, max_history):
     """Whatever plan stands for the one that is not known yet: histories and checkpoints at their largest."""
-    forecast = ForecastSettings(method="damped", error_budget=0.1, max_history=max_history)
+    forecast = ForecastSettings(error_budget=0.1, max_history=max_history)
     capacity = forecast.capacity(first_plan(50))
     assert capacity == (max_history or 8)
     case = make(model_folder).memory_case(loads_of([make_request(num_steps=50, forecast=forecast)])[0], Layout())
