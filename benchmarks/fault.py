@@ -86,7 +86,7 @@ def search_resumption(fault: Fault, launch: Launch, run: Path) -> bool:
     is_later_launch = launch.began > fault.at
     if not is_later_launch and not fault.is_harmless:
         after = _after_loss(fault, after)
-    wanted = {hit.video_id for hit in fault.hits.values()}
+    wanted = {hit.video_id for hit in fault.hits.values() if hit.video_id}
     wanted = {video_id for video_id in wanted if not RunFolder(run).video(video_id).is_done or fault.is_harmless}
     for line in after:
         progress, ready = PROGRESS.search(line.text), READY.search(line.text)
