@@ -72,11 +72,16 @@ class VideoFolder:
         return self.latents.is_file() or self.checkpoints.is_dir()
 
     def clear(self) -> None:
-        """Remove what a killed launch may have left: half-written files, and the latents of a video that is done."""
+        """Remove what a killed launch may have left: half-written files; of a video that is done all but the video."""
         for temporary in self.root.glob(f"{_TEMPORARY}*"):
             temporary.unlink(missing_ok=True)
         if self.is_done:
-            self.latents.unlink(missing_ok=True)
+            self.tidy()
+
+    def tidy(self) -> None:
+        """Remove what a video that is done needs no more: its latents, and what was counted of failures."""
+        for path in (self.latents, self.attempts, self.failure):
+            path.unlink(missing_ok=True)
 
     def read_sidecar(self) -> dict[str, Any]:
         """The finished video's record."""

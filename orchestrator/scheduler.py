@@ -127,8 +127,8 @@ class Scheduler:
         found = self._pool.share(standings(self._run_folder, self._requests))
         by_standing = {one: [video_id for video_id in found if found[video_id] is one] for one in Standing}
         for video_id in by_standing[Standing.DONE]:
-            # Of a worker that died between its record and its tidying.
-            self._run_folder.video(video_id).latents.unlink(missing_ok=True)
+            # Of a worker or a launch that died between the video's record and its tidying.
+            self._run_folder.video(video_id).tidy()
         for video_id in by_standing[Standing.SET_ASIDE]:
             self._outcome.failed[video_id] = SET_ASIDE_BEFORE
         waiting = by_standing[Standing.BEGUN] + by_standing[Standing.UNTOUCHED]

@@ -138,12 +138,17 @@ def test_video_whose_latents_are_on_the_disk_is_not_denoised_again(tmp_path, mak
     assert methods(pool) == ["prepare", "take_latents", "decode", "publish"]
 
 
-def test_latents_of_a_finished_video_that_a_dead_worker_left_are_removed(tmp_path, make_batch):
+def test_what_is_left_beside_a_finished_video_by_what_died_is_removed(tmp_path, make_batch):
     run_folder, batch = RunFolder(tmp_path), make_batch(1)
     [name] = batch
-    finish(run_folder.video(name), "video.mp4", "video.json", "latents.safetensors")
+    kept, left = {"video.mp4", "video.json"}, {"latents.safetensors", ".attempts.json", "failed.json"}
+    finish(run_folder.video(name), *kept, *left)
     render(BookkeepingPool(1), batch, run_folder)
-    assert run_folder.video(name).is_done and not run_folder.video(name).latents.exists()
+    assert {path.name for path in run_folder.video(name).root.iterdir()} == kept
+    for one in left:
+        (run_folder.video(name).root / one).touch()
+    run_folder.video(name).clear()
+    assert {path.name for path in run_folder.video(name).root.iterdir()} == kept
 
 
 def test_checkpoints_are_written_as_often_as_asked_for(tmp_path, make_batch):
