@@ -72,7 +72,7 @@ class VideoFolder:
         return self.latents.is_file() or self.checkpoints.is_dir()
 
     def clear(self) -> None:
-        """Remove what a killed launch may have left: half-written files; of a video that is done all but the video."""
+        """Remove what a killed launch may have left: half-written files; of a done video all but itself."""
         for temporary in self.root.glob(f"{_TEMPORARY}*"):
             temporary.unlink(missing_ok=True)
         if self.is_done:
