@@ -66,14 +66,14 @@ def main() -> None:
     """Disturb, compare, print; exit status 1 where a video is missing or differs, or a process is left."""
     command = parser(__doc__ or "")
     command.add_argument("--faults", type=int, default=24, help="processes to kill or freeze (default 24)")
-    command.add_argument("--videos", type=int, help="of the batch (default: four for each fault)")
+    command.add_argument("--videos", type=int, help="of the batch (default: five for each fault)")
     command.add_argument("--seed", type=int, default=0, help="of the drawn moments and processes")
     command.add_argument("--undisturbed", type=Path, metavar="FOLDER", help="keep and reuse the undisturbed videos")
     arguments = command.parse_args()
     if not can_look():
         sys.exit("py-spy is not installed, or this system lets no process look into another (ptrace)")
     num_faults = 3 if arguments.quick else arguments.faults
-    num_videos = arguments.videos or 4 * num_faults
+    num_videos = arguments.videos or 5 * num_faults
     console = Console(width=150)
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
