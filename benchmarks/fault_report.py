@@ -12,14 +12,14 @@ from benchmarks.fault_position import STAGES
 
 def print_report(console: Console, campaign: Campaign, *, seconds: float) -> None:
     """How many faults of which kind, what they hit, and what they cost."""
-    kinds: dict[tuple[str, str], list[Fault]] = defaultdict(list)
+    kinds: dict[str, list[Fault]] = defaultdict(list)
     for fault in campaign.faults:
-        kinds[fault.target, fault.signal].append(fault)
+        kinds[_kind(fault)].append(fault)
     lines = [
         "",
         "| fault | times | seconds until work went on: median | worst | work lost, seconds: median | worst |",
         "|---|--:|--:|--:|--:|--:|",
-        *(_row(f"{signal} {target}", kinds[target, signal]) for target, signal in sorted(kinds)),
+        *(_row(kind, kinds[kind]) for kind in sorted(kinds)),
         _row("all", campaign.faults),
         "",
         "| stage hit | ranks and decode workers | others |",
@@ -30,6 +30,19 @@ def print_report(console: Console, campaign: Campaign, *, seconds: float) -> Non
         f"{max(campaign.seconds_to_die, default=0.0):.1f} s at most until a launch's last process was gone",
     ]
     console.print("\n".join(lines), highlight=False, markup=False, soft_wrap=True)
+
+
+def _kind(fault: Fault) -> str:
+    done = "killed" if fault.signal == "SIGKILL" else "frozen"
+    match fault.target:
+        case "driver":
+            return "driver frozen, and let go on" if fault.is_harmless else "driver killed, launched again"
+        case "raylet" | "gcs_server":
+            return f"Ray's node process or register {done}"
+        case "rank" if fault.stage == "starting":
+            return f"rank {done} while it loads the model"
+        case _:
+            return f"{fault.target} {done}"
 
 
 def _row(name: str, faults: list[Fault]) -> str:

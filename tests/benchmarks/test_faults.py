@@ -149,7 +149,7 @@ def test_report_has_a_row_for_each_kind_and_stage():
     campaign = SimpleNamespace(faults=faults, num_launches=2, seconds_to_die=[3.0])
     print_report(console, campaign, seconds=600.0)
     shown = console.file.getvalue()
-    assert "| SIGKILL rank | 2 | 6.0 | 8.0 | 1.5 | 1.5 |" in shown
+    assert "| rank killed | 2 | 6.0 | 8.0 | 1.5 | 1.5 |" in shown
     assert "| SIGKILL driver | 1 | 30.0 | 30.0 | 1.5 | 1.5 |" in shown
     assert "| full round | 2 | 1 |" in shown
     assert "3 faults in 2 launches" in shown

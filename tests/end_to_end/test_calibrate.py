@@ -1,5 +1,6 @@
 """A calibration of the demo model, small, and the launch that uses it; with one process and with two ranks."""
 
+import json
 import shutil
 import subprocess
 import sys
@@ -134,20 +135,22 @@ def test_calibration_for_something_else_is_refused_unless_told_otherwise(use, ch
     assert use(change, "forecast.anywhere=true", "dry_run=true").returncode == 0
 
 
-def test_videos_that_a_calibration_would_not_be_for_are_refused(calibrate, tmp_path):
+@pytest.mark.parametrize(
+    ("rows", "message"),
+    [
+        (
+            [{"prompt": "one"}, {"prompt": "two", "guidance_scale": 9}, {"prompt": "three"}],
+            "guidance_scale=9.0 in the batch, of 'two', is not denoise.guidance_scale=5.0",
+        ),
+        ([{"prompt": "one", "seeds": 8}], "need 3 different prompts, the batch has 1"),
+    ],
+)
+def test_batch_that_a_calibration_cannot_be_made_from_is_refused(calibrate, tmp_path, rows, message):
     file = tmp_path / "prompts.jsonl"
-    file.write_text('{"prompt": "one"}\n{"prompt": "two", "guidance_scale": 9}\n{"prompt": "three"}\n')
+    file.write_text("\n".join(map(json.dumps, rows)))
     done, _ = calibrate("other", f"batch={file}", "dry_run=true")
     assert done.returncode == 2
-    assert "guidance_scale=9.0 in the batch, of 'two', is not denoise.guidance_scale=5.0" in done.stderr
-
-
-def test_a_prompt_with_many_seeds_is_one_prompt(calibrate, tmp_path):
-    file = tmp_path / "prompts.jsonl"
-    file.write_text('{"prompt": "one", "seeds": 8}\n')
-    done, _ = calibrate("other", f"batch={file}", "dry_run=true")
-    assert done.returncode == 2
-    assert "need 3 different prompts, the batch has 1" in done.stderr
+    assert message in done.stderr
 
 
 def test_a_calibration_may_be_told_to_replace_one_and_to_start_from_any_forecast(calibrate):
