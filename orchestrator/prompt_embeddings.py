@@ -20,7 +20,7 @@ from orchestrator.text import TextEncoder
 log = logging.getLogger("orchestrator")
 
 AHEAD_SECONDS = 120.0
-"""After which no further text is encoded ahead of its video: torchrun's other ranks wait meanwhile, and not for ever."""
+"""After which no further text is encoded ahead of its video: torchrun's other ranks wait, and not for ever."""
 
 
 class PromptEmbeddings:

@@ -150,6 +150,6 @@ def test_report_has_a_row_for_each_kind_and_stage():
     print_report(console, campaign, seconds=600.0)
     shown = console.file.getvalue()
     assert "| rank killed | 2 | 6.0 | 8.0 | 1.5 | 1.5 |" in shown
-    assert "| SIGKILL driver | 1 | 30.0 | 30.0 | 1.5 | 1.5 |" in shown
+    assert "| driver killed, launched again | 1 | 30.0 | 30.0 | 1.5 | 1.5 |" in shown
     assert "| full round | 2 | 1 |" in shown
     assert "3 faults in 2 launches" in shown
