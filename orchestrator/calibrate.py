@@ -1,8 +1,9 @@
 """Calibrate a forecaster: `python -m orchestrator.calibrate +job=NAME name=FILE [overrides]`.
 
-Renders a few prompts of the job with all rounds full, derives plans and weights from inner products of their
-features, tries them on other prompts, and writes the best to conf/forecast/FILE.yaml, for `forecast=FILE`. All that
-the main command takes may be overridden here too. Exit status: 0 done, 1 failed, 2 bad input, 130 interrupted.
+Renders a few prompts of the job with all rounds full, derives plans, weights and error budgets from inner products
+of their features, tries them on other prompts, and writes the best to conf/forecast/FILE.yaml, for `forecast=FILE`.
+All that the main command takes may be overridden here too. Exit status: 0 done, 1 failed, 2 bad input, 130
+interrupted.
 """
 
 import os
@@ -37,7 +38,11 @@ class CalibrateConfig(LaunchConfig):
     name: str | None = None
     """Name of the file in conf/forecast/."""
     num_full: int = 14
-    """Full rounds of the plan."""
+    """Full rounds of the plan, or of videos under an error budget in the mean."""
+    plans: bool = True
+    """Whether to try plans, which spend the same on every video."""
+    budgets: bool = True
+    """Whether to try error budgets, which spend more on hard videos."""
     features: str = "velocity"
     """What is forecast: velocity, whose error is what moves the latents, or hidden."""
     fit_videos: int = 8
@@ -95,12 +100,13 @@ def _calibrate(composed: DictConfig, console: Console) -> int:
     with terminated_like_interrupted(), gangs_of(plan, console) as pool:
         wait_until_ready(pool)
         console.print(f"rendering {len(fitted)} videos with all rounds full")
-        gram_TT = record(pool, fitted, features, token_stride=config.token_stride)
-        found = candidates(gram_TT, identity, config.num_full, features)
+        grams_VTT = record(pool, fitted, features, token_stride=config.token_stride)
+        found = candidates(grams_VTT, identity, config.num_full, features, plans=config.plans, budgets=config.budgets)
         console.print(f"rendering {len(tried)} other videos with {len(found)} candidates")
-        trials = try_out(pool, tried, found)
+        trials = try_out(pool, tried, found, config.num_full)
     for trial in trials:
-        console.print(f"{trial.decibels:6.1f} dB, worst {trial.worst:5.1f}  {trial.name}", highlight=False)
+        figures = f"{trial.decibels:6.1f} dB, worst {trial.worst:5.1f}, full rounds {trial.full_rounds:4.1f}"
+        console.print(f"{figures}  {trial.name}", highlight=False)
     best = trials[0]
     file.write_text(
         f"# {best.name}; for {plan.model.name}, {identity.num_steps} steps, shift {identity.flow_shift:g} and "
@@ -125,6 +131,8 @@ def _check(config: CalibrateConfig) -> Path:
     steps = config.denoise.num_steps
     if not 2 <= config.num_full < steps:
         raise BadInput(f"num_full={config.num_full} must lie in 2..{steps - 1} (denoise.num_steps={steps})")
+    if not (config.plans or config.budgets):
+        raise BadInput("plans=false and budgets=false leave nothing to try: one of them must be true")
     for name in ("fit_videos", "trial_videos", "token_stride"):
         if getattr(config, name) < 1:
             raise BadInput(f"{name}={getattr(config, name)} must be at least 1")

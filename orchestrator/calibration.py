@@ -1,8 +1,8 @@
 """Derive when to run and how to forecast from a model's own features, and choose by rendering.
 
-Three steps: inner products of the features of a few videos with all rounds full; plans and weights from these alone,
-for several strengths of shrinkage; and renders of other videos with each candidate, since what errs least in the open
-loop is not best in the closed one.
+Three steps: inner products of the features of a few videos with all rounds full; plans, weights and error budgets
+from these alone; and renders of other videos with each candidate, since what errs least in the open loop is not best
+in the closed one.
 """
 
 from collections.abc import Sequence
@@ -14,6 +14,7 @@ from typing import Any
 
 import torch
 
+from orchestrator.budget_search import budget_candidates
 from orchestrator.errors import GangFailed
 from orchestrator.pool import Command, GangLost, GangReady, Pool, Reply
 from orchestrator.request import Request
@@ -35,6 +36,8 @@ TICK_SECONDS = 1.0
 SHRINKAGES = (0.03, 0.3)
 DAMPINGS = (0.25, 0.5, 0.75)
 MAX_HISTORY = 4
+LENIENCE = 0.5
+"""Full rounds that a budget may take above those asked for, in the mean over a few videos."""
 TAILS = (0, 2, 4)
 """At most so many forecasts after the last full round of a plan that is searched for."""
 _GROWTHS = (0.75, 3.0, *(step / 100 for step in range(0, 2001, 5)))
@@ -48,6 +51,8 @@ class Trial:
     forecast: ForecastSettings
     errors: tuple[float, ...]
     """For each video, the relative error of its latents."""
+    full_rounds: float
+    """Of a video, the mean."""
 
     @property
     def decibels(self) -> float:
@@ -81,27 +86,46 @@ def wait_until_ready(pool: Pool) -> None:
 
 
 def record(pool: Pool, requests: Sequence[Request], features: Features, *, token_stride: int) -> torch.Tensor:
-    """The mean inner products of the features of all steps, over videos with all rounds full.
+    """The inner products of the features of all steps, of videos with all rounds full.
 
     Each video counts alike: its matrix is divided by its mean diagonal.
 
     Returns:
-        (T, T), float64.
+        (V, T, T), float64.
     """
     grams = [
         torch.tensor(result, dtype=torch.float64)
         for result in _spread(pool, [Command("record_gram", (one, features, token_stride)) for one in requests])
     ]
-    return torch.stack([gram / gram.diagonal().mean() for gram in grams]).mean(dim=0)
+    return torch.stack([gram / gram.diagonal().mean() for gram in grams])
 
 
 def candidates(
+    grams_VTT: torch.Tensor,
+    made_for: CalibratedFor,
+    num_full: int,
+    features: Features,
+    *,
+    plans: bool = True,
+    budgets: bool = True,
+) -> dict[str, ForecastSettings]:
+    """Settings to try, by a name for people: the paper's, plans of `num_full` rounds, budgets that come to them."""
+    papers = _papers_for(made_for, num_full)
+    found = {"the paper's method and plan": papers}
+    if plans:
+        found |= _with_plans(grams_VTT.mean(dim=0), made_for, num_full, features)
+    if budgets:
+        base = replace(_papers(made_for.num_steps, num_full), features=features, calibration=papers.calibration)
+        found |= budget_candidates(grams_VTT, base, num_full)
+    return found
+
+
+def _with_plans(
     gram_TT: torch.Tensor, made_for: CalibratedFor, num_full: int, features: Features
 ) -> dict[str, ForecastSettings]:
-    """Settings to try, by a name for people."""
     plans = _plans(gram_TT, made_for, num_full)
     priors: dict[str, StepForecaster] = {"reuse": reuse_weights, "damped": damped_weights}
-    found = {"the paper's method and plan": _papers_for(made_for, num_full)}
+    found = {}
     for plan_name, plan in plans.items():
         bare = Calibration(made_for=made_for, full_steps=plan.full_steps)
         base = ForecastSettings(
@@ -125,15 +149,26 @@ def candidates(
     return found
 
 
-def try_out(pool: Pool, requests: Sequence[Request], tried: dict[str, ForecastSettings]) -> list[Trial]:
-    """Render every candidate of every video; the best first."""
+def try_out(
+    pool: Pool, requests: Sequence[Request], tried: dict[str, ForecastSettings], num_full: int
+) -> list[Trial]:
+    """Render every candidate of every video; the best first, and last those that took more than `num_full` rounds."""
     settings = tuple(tried.values())
-    errors = _spread(pool, [Command("compare_forecasts", (one, settings)) for one in requests])
+    by_video = _spread(pool, [Command("compare_forecasts", (one, settings)) for one in requests])
     trials = [
-        Trial(name=name, forecast=forecast, errors=tuple(of_video[index] for of_video in errors))
+        Trial(
+            name=name,
+            forecast=forecast,
+            errors=tuple(of_video[index][0] for of_video in by_video),
+            full_rounds=fmean(of_video[index][1] for of_video in by_video),
+        )
         for index, (name, forecast) in enumerate(tried.items())
     ]
-    return sorted(trials, key=lambda trial: trial.mark if isfinite(trial.mark) else -inf, reverse=True)
+
+    def rank(trial: Trial) -> tuple[bool, float]:
+        return trial.full_rounds <= num_full + LENIENCE, trial.mark if isfinite(trial.mark) else -inf
+
+    return sorted(trials, key=rank, reverse=True)
 
 
 def as_configuration(forecast: ForecastSettings) -> dict[str, Any]:

@@ -57,7 +57,7 @@ from parallel.network import use_interface_of
 from parallel.process_group import Rendezvous, join_from_environment, join_group, leave_group, open_store, reach_store
 from parallel.token_group import TokenGroup
 from parallel.vae import apply_parallel_decode
-from spectrum import Features, ForecastSettings, Method
+from spectrum import Features, ForecastSettings, Method, Plan
 from spectrum.weighted_sum import check_compiler
 
 log = logging.getLogger("orchestrator")
@@ -307,22 +307,25 @@ class Worker:
         return StageReport(stage=Stage.DENOISE, seconds=perf_counter() - begin, result=gram.tolist())
 
     def compare_forecasts(self, request: Request, candidates: Sequence[ForecastSettings]) -> StageReport:
-        """How far the latents of each candidate are from those of all rounds full, relative to these."""
-        begin = perf_counter()
-        reference = self._denoise_alone(replace(request, forecast=ForecastSettings(method=Method.NONE)))
-        errors = [
-            float((self._denoise_alone(replace(request, forecast=one)) - reference).norm() / reference.norm())
-            for one in candidates
-        ]
-        return StageReport(stage=Stage.DENOISE, seconds=perf_counter() - begin, result=errors)
+        """How far the latents of each candidate are from those of all rounds full, relative to these.
 
-    def _denoise_alone(self, request: Request) -> torch.Tensor:
-        """Latents of a video that is not published."""
+        The report's result is a pair for each: this error, and the number of full rounds.
+        """
+        begin = perf_counter()
+        reference, _ = self._denoise_alone(replace(request, forecast=ForecastSettings(method=Method.NONE)))
+        result = []
+        for one in candidates:
+            latents, plan = self._denoise_alone(replace(request, forecast=one))
+            result.append((float((latents - reference).norm() / reference.norm()), plan.num_full))
+        return StageReport(stage=Stage.DENOISE, seconds=perf_counter() - begin, result=result)
+
+    def _denoise_alone(self, request: Request) -> tuple[torch.Tensor, Plan]:
+        """Latents of a video that is not published, and the rounds that were run."""
         assert self._engine is not None
         state = self._engine.start(request, self._embeds_of(request))
         while not state.is_denoised:
             self._engine.run_segment(state)
-        return self._engine.finish(state)
+        return self._engine.finish(state), state.plan
 
     def leave(self) -> None:
         """Drop the model and leave the process group. Nothing else may be called afterwards."""

@@ -7,6 +7,8 @@ decision.
 
 from math import floor, isfinite
 
+import torch
+
 from spectrum.forecasters.damped import damped_weights
 from spectrum.forecasters.reuse import reuse_weights
 from spectrum.gram import Gram
@@ -80,3 +82,36 @@ def extended(plan: Plan, step: int, next_step: int) -> Plan:
     num_steps = len(plan)
     full_steps = {*(one for one in plan.full_steps if one <= step), num_steps - 1}
     return Plan.from_full_steps(num_steps, sorted(full_steps | ({next_step} if next_step < num_steps else set())))
+
+
+def open_loop_plan(settings: ForecastSettings, gram_TT: torch.Tensor) -> Plan:
+    """The plan that the settings' error budget comes to where no forecast disturbs the features, and all are trusted.
+
+    A video that is rendered with the budget asks for about as many full rounds; how many is not known before.
+
+    Args:
+        settings: with an error budget.
+        gram_TT: inner products of the features of all T steps of a video with all rounds full: (T, T), float64.
+    """
+    assert settings.error_budget is not None
+    num_steps = gram_TT.shape[0]
+    plan, steps, step = first_plan(num_steps), tuple[int, ...](), 0
+    gram = Gram(settings.capacity(plan))
+    while plan.is_remembered(step):
+        products = gram_TT[[*steps, step], step]
+        gap, error = 0, None
+        if steps:
+            gap = step - steps[-1]
+            error = gram.forecast_error(settings.weights(steps, step, num_steps=num_steps), products)
+        gram.append(products)
+        steps = (*steps, step)[-len(gram) :]
+        next_step = next_full_step(
+            step,
+            gap=gap,
+            error=error,
+            num_steps=num_steps,
+            budget=settings.error_budget,
+            max_gap=settings.max_gap,
+        )
+        plan, step = extended(plan, step, next_step), next_step
+    return plan

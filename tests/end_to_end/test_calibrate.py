@@ -49,7 +49,7 @@ def calibrate(tmp_path_factory, command_environment, model_folder, prompts):
 
 @pytest.fixture(scope="module")
 def calibrated(calibrate):
-    done, file = calibrate("mine")
+    done, file = calibrate("mine", "budgets=false")
     assert done.returncode == 0, done.stderr
     return done, file
 
@@ -82,11 +82,11 @@ def use(calibrated, command_environment, model_folder, tmp_path):
     """Launch with the calibration."""
     _, file = calibrated
 
-    def run(*arguments: str) -> subprocess.CompletedProcess[str]:
+    def run(*arguments: str, forecast: str = "mine") -> subprocess.CompletedProcess[str]:
         return subprocess.run(
             [
                 *(sys.executable, "-m", "orchestrator.launch", "+job=demo", "cluster=none", "parallel=auto"),
-                *(*SMALL, "prompt=a red circle", "forecast=mine", f"model.path={model_folder}", *arguments),
+                *(*SMALL, "prompt=a red circle", f"forecast={forecast}", f"model.path={model_folder}", *arguments),
                 f"output={tmp_path}/run",
             ],
             cwd=file.parents[2],
@@ -110,12 +110,15 @@ def test_calibration_is_written_with_what_it_holds_for(calibrated):
     assert "forecast=mine" in done.stderr
 
 
-def test_candidates_are_listed_best_first(calibrated):
+def test_candidates_are_listed_best_first_and_what_takes_too_many_full_rounds_last(calibrated):
+    """The paper's plan begins with five full rounds, and has more than four of ten."""
     done, _ = calibrated
     lines = [line.split() for line in done.stderr.splitlines() if " dB, worst" in line]
-    marks = [float(mean) + float(worst) for mean, _, _, worst, *_ in lines]
+    marks = [float(mean) + float(worst.rstrip(",")) for mean, _, _, worst, *_ in lines]
+    assert [line[6] for line in lines[:-1]] == ["4.0"] * (len(lines) - 1)
+    assert lines[-1][6:] == ["6.0", *["the", "paper's", "method", "and", "plan"]]
     assert len(marks) > 10
-    assert marks == pytest.approx(sorted(marks, reverse=True), abs=0.2), "printed with one digit"
+    assert marks[:-1] == pytest.approx(sorted(marks[:-1], reverse=True), abs=0.2), "printed with one digit"
 
 
 def test_launch_follows_the_calibrated_plan(use, calibrated):
@@ -125,6 +128,19 @@ def test_launch_follows_the_calibrated_plan(use, calibrated):
     assert done.returncode == 0, done.stderr
     assert f"4 full of 10 ({yaml.safe_load(file.read_text()).get('method', 'spectrum')}): " in done.stderr
     assert " ".join(map(str, steps)) in done.stderr
+
+
+def test_budget_is_found_used_and_refused_elsewhere(calibrate, use):
+    done, file = calibrate("budget", "plans=false")
+    assert done.returncode == 0, done.stderr
+    tried = [line for line in done.stderr.splitlines() if " dB, worst" in line]
+    assert len(tried) > 3 and sum("error budget" in line for line in tried) == len(tried) - 1
+    written = yaml.safe_load(file.read_text())
+    launched = use("dry_run=true", forecast="budget")
+    assert launched.returncode == 0, launched.stderr
+    assert f"an error budget of {written['error_budget']:g}" in launched.stdout + launched.stderr
+    refused = use("denoise.guidance_scale=7", forecast="budget")
+    assert refused.returncode == 2 and "forecast.calibration was made for" in refused.stderr
 
 
 @pytest.mark.parametrize("change", ["denoise.guidance_scale=7", "denoise.flow_shift=5"])
@@ -165,6 +181,7 @@ def test_a_calibration_may_be_told_to_replace_one_and_to_start_from_any_forecast
         (["num_full=10"], "num_full=10 must lie in 2..9"),
         (["fit_videos=9"], "need 10 different prompts, the batch has 3"),
         (["token_stride=0"], "token_stride=0 must be at least 1"),
+        (["plans=false", "budgets=false"], "plans=false and budgets=false leave nothing to try"),
         (["name=spectrum"], "name=spectrum is taken: "),
         (["features=colour"], "features=colour must be one of: hidden, velocity"),
     ],

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from spectrum import ForecastSettings, Gram, Plan, Round
-from spectrum.adaptive import extended, first_plan, first_untrusted, next_full_step
+from spectrum.adaptive import extended, first_plan, first_untrusted, next_full_step, open_loop_plan
 
 errors = st.one_of(st.none(), st.floats(0, 10), st.sampled_from([float("inf"), float("nan")]))
 
@@ -96,3 +96,32 @@ def test_a_cautious_forecast_of_features_that_grow_without_bound_is_not_trusted_
 def test_a_budget_that_is_none_is_refused(budget):
     with pytest.raises(ValueError, match="error_budget="):
         ForecastSettings(error_budget=budget)
+
+
+def gram_of(features_TE: torch.Tensor) -> torch.Tensor:
+    return features_TE @ features_TE.mT
+
+
+def smooth_features(num_steps: int, *, speed: float) -> torch.Tensor:
+    times = torch.linspace(0, speed, num_steps, dtype=torch.float64)
+    return torch.stack([torch.cos(times), torch.sin(times)], dim=1)
+
+
+def test_open_loop_plan_asks_for_more_full_rounds_with_a_smaller_budget_or_faster_features():
+    def num_full(budget: float, speed: float) -> int:
+        settings = ForecastSettings(method="damped", error_budget=budget)
+        return open_loop_plan(settings, gram_of(smooth_features(50, speed=speed))).num_full
+
+    assert num_full(0.01, 3.0) > num_full(0.1, 3.0) > num_full(0.5, 3.0)
+    assert num_full(0.1, 12.0) > num_full(0.1, 3.0)
+    assert num_full(1e-9, 3.0) == 50
+
+
+def test_open_loop_plan_holds_the_budget():
+    """On a circle, reuse errs by the chord of its gap: no gap is wider than the one whose chord is the budget."""
+    settings = ForecastSettings(method="reuse", error_budget=0.2, max_gap=50)
+    plan = open_loop_plan(settings, gram_of(smooth_features(200, speed=20.0)))
+    chord = 2 * torch.sin(torch.tensor(20.0 / 199 / 2))  # what reuse errs by over one step
+    gaps = [after - before for before, after in itertools.pairwise(plan.full_steps)][3:-1]
+    assert all(1 <= gap <= 0.2 / chord + 1 for gap in gaps)
+    assert plan.full_steps[0] == 0 and plan.full_steps[-1] == 199
