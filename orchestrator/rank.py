@@ -68,14 +68,19 @@ def rank_spec(plan: LaunchPlan, rank: int, *, device_index: int = 0) -> RankSpec
 class RankActor:
     """A worker in a process of its own.
 
-    The worker's libraries (diffusers, transformers) take seconds to import. They are imported here, in the rank's
-    process, where they are used, and not by whoever starts it.
+    The worker's libraries (diffusers, transformers) take seconds to import. They are imported by `start`, in the
+    rank's process, where they are used, and not by whoever starts it; meanwhile the rank answers that it is alive.
     """
 
     def __init__(self, spec: RankSpec) -> None:
         if spec.device is Device.CPU:
             hide_gpus()
-        self._worker = self.make_worker(spec)
+        self._spec = spec
+        self._worker: Any = None
+
+    def start(self) -> None:
+        """Make the worker: to be called once, before any command."""
+        self._worker = self.make_worker(self._spec)
 
     def make_worker(self, spec: RankSpec) -> Any:
         """What does the rank's work; a benchmark's actor has another."""

@@ -63,6 +63,8 @@ class RayGang:
     """When it is built again, of a gang that was killed and had failed to be built several times."""
     beats: dict[Any, tuple[int, float]] = field(default_factory=dict)
     """Rank and time of the questions whether it is alive that are not answered yet."""
+    awake: set[int] = field(default_factory=set)
+    """Ranks that have answered once: their processes are up."""
 
     @property
     def waits_for_room(self) -> bool:
@@ -115,11 +117,12 @@ class RayGang:
                 asked = actor.beat.options(concurrency_group=HEALTH).remote()
                 self.beats[asked] = (rank, monotonic())
 
-    def check_health(self, *, silent_seconds: float) -> None:
+    def check_health(self, *, silent_seconds: float, start_seconds: float) -> None:
         """Look through the answers.
 
         Raises:
-            RankLost: a rank died, or owes an answer for longer than `silent_seconds`.
+            RankLost: a rank died, or owes an answer for longer than `silent_seconds`; the first answer, for which its
+                process has to be started, for longer than `start_seconds`.
         """
         answered, _ = ray.wait(list(self.beats), num_returns=len(self.beats), timeout=0) if self.beats else ([], [])
         for reference in answered:
@@ -128,9 +131,11 @@ class RayGang:
                 ray.get(reference)
             except RayError as error:
                 raise self._loss(rank, error) from error
+            self.awake.add(rank)
         for rank, asked in self.beats.values():
-            if monotonic() - asked > silent_seconds:
-                raise RankLost(f"{self._place(rank)} has been silent for {silent_seconds:g} s")
+            limit = silent_seconds if rank in self.awake else start_seconds
+            if monotonic() - asked > limit:
+                raise RankLost(f"{self._place(rank)} has been silent for {limit:g} s")
 
     def check_deadline(self) -> None:
         """Raises RankLost where the command under way takes longer than it may."""
@@ -144,6 +149,7 @@ class RayGang:
             ray.kill(actor)
         self.actors = []
         self.pending, self.beats, self.building = {}, {}, None
+        self.awake = set()
         remove_placement_group(self.placement)
 
     def _place(self, rank: int) -> str:
@@ -207,7 +213,7 @@ def _begin(
 def _build(
     gang: RayGang, plan: LaunchPlan, specs: Sequence[RankSpec], actor_class: type[RankActor]
 ) -> Iterator[None]:
-    """One step whenever the calls of the last one are answered: actors, process group, model."""
+    """One step whenever the calls of the last one are answered: actors, libraries, process group, model."""
     machines = _machines(gang, len(specs))
     gang.nodes = [machine["NodeManagerHostname"] for machine in machines]
     gang.node_ids = [machine["NodeID"] for machine in machines]
@@ -224,6 +230,8 @@ def _build(
         ).remote(spec)
         for spec in specs
     ]
+    gang.pending = {actor.start.remote(): rank for rank, actor in enumerate(gang.actors)}
+    yield
     if len(specs) > 1:
         is_local = plan.cluster.kind is ClusterKind.LOCAL
         addresses = ["127.0.0.1" if is_local else machine["NodeManagerAddress"] for machine in machines]

@@ -33,12 +33,15 @@ log = logging.getLogger("orchestrator")
 
 BEAT_SECONDS = 1.0
 """How often ranks are asked whether they are alive."""
-SILENT_SECONDS = 3.5
+SILENT_SECONDS = 3.0
 """How long a rank may owe the answer: one that froze just after an answer is given up within five seconds."""
 CHECK_SECONDS = 0.25
 """How often the answers are looked through."""
-SILENT_SECONDS_BUILDING = 120.0
-"""The same while libraries are imported and the model is loaded, which hold a process up."""
+START_SECONDS = 120.0
+"""How long it may owe the first answer: its process has to be started, which Ray itself gives a minute."""
+SILENT_SECONDS_LOADING = 30.0
+"""The same while libraries are imported, GPUs are woken and the model is loaded, all of which may hold a process up;
+doubled, up to START_SECONDS, whenever the gang has failed to be built: on some machines they do so for longer."""
 PLACEMENT_SECONDS = 20.0
 """How long a gang that was lost waits for as much room as it had, before it makes do with less."""
 MOST_FAILED_BUILDS = 3
@@ -208,9 +211,8 @@ class RayPool:
                 if now >= gang.begins_again:
                     self._begin(gang.name, is_rebuilt=True)
                 continue
-            silent_seconds = SILENT_SECONDS if gang.building is None else SILENT_SECONDS_BUILDING
             try:
-                gang.check_health(silent_seconds=silent_seconds)
+                gang.check_health(silent_seconds=self._silent_seconds(gang), start_seconds=START_SECONDS)
                 gang.check_deadline()
                 if is_beat:
                     gang.ask_health()
@@ -222,6 +224,13 @@ class RayPool:
         if self._plan.cluster.follows_nodes and monotonic() >= self._next_look:
             self._next_look = monotonic() + LOOK_SECONDS
             self._add_gangs()
+
+    def _silent_seconds(self, gang: RayGang) -> float:
+        """How long a rank of the gang may owe an answer."""
+        if gang.building is None:
+            return SILENT_SECONDS
+        failed: int = self._failed_builds.get(gang.name, 0)
+        return min(SILENT_SECONDS_LOADING * 2.0**failed, START_SECONDS)
 
     def _shrink(self, gang: RayGang) -> None:
         """Ask for less room, in the place of a gang for which there is none any more; or let it go."""

@@ -30,6 +30,6 @@ def test_rank_on_the_cpu_sees_no_gpu(config, monkeypatch):
     seen = []
     monkeypatch.setattr(RankActor, "make_worker", lambda _, spec: seen.append(os.environ.get("CUDA_VISIBLE_DEVICES")))
     spec = rank_spec(plan_launch(config), 0)
-    RankActor(replace(spec, device=Device.CUDA))
-    RankActor(spec)
+    RankActor(replace(spec, device=Device.CUDA)).start()
+    RankActor(spec).start()
     assert seen == [None, ""]

@@ -155,7 +155,7 @@ def test_gangs_that_each_fail_once_to_be_built_do_not_end_the_launch(tmp_path, m
     from orchestrator.pool import GangLost
 
     pool = BookkeepingPool(4)
-    losses = [GangLost(gang=gang, cause="rank 0 has been silent for 120 s", details="") for gang in pool.gangs]
+    losses = [GangLost(gang=gang, cause="rank 0 has been silent for 30 s", details="") for gang in pool.gangs]
     next_event = pool.next_event
     pool.next_event = lambda timeout: losses.pop() if losses else next_event(timeout)
     assert not render(pool, make_batch(2), RunFolder(tmp_path)).failed

@@ -107,7 +107,7 @@ def test_video_that_a_rank_given_up_still_finishes_is_not_rendered_again(tmp_pat
     """It died for Ray, and wrote for a moment longer."""
     run_folder, batch, diary = RunFolder(tmp_path), make_batch(1, num_steps=5), Diary()
     [name] = batch
-    pool = BookkeepingPool(1, failures={4: "rank 0 on node has been silent for 3.5 s"})
+    pool = BookkeepingPool(1, failures={4: "rank 0 on node has been silent for 3 s"})
     next_event = pool.next_event
 
     def finish_after_the_loss(timeout):
