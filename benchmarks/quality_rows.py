@@ -100,7 +100,7 @@ def rows_of(regime: Regime) -> list[Row]:
         rows += _calibrated(regime, target)
         rows += [
             Row(
-                method="error budget: damped 0.5, velocity",
+                method="error budget: damped, velocity",
                 plan=PlanName.ADAPTIVE,
                 target=target,
                 forecast=budget_settings(ERROR_BUDGETS[regime.name][target]),

@@ -1,9 +1,9 @@
 """Find the thresholds of the quality benchmark: `python -m benchmarks.quality_search [--regime NAME]`.
 
-An error budget and a cache's threshold do not say how many full rounds they come to. This program finds, on captions
-that the benchmark does not use, the values that come nearest to 14 and to 10 full rounds in the mean; they stand as
-constants in `benchmarks.quality_thresholds`. For MagCache it measures the ratios first, which
-the library wants of every model. Quality is not looked at.
+A cache's threshold does not say how many full rounds it comes to. This program finds, on captions that the benchmark
+does not use, the values that come nearest to 14 and to 10 full rounds in the mean; they stand as constants in
+`benchmarks.quality_thresholds`. For MagCache it measures the ratios first, which the library wants of every model.
+Quality is not looked at. Error budgets: `benchmarks.quality_budgets`.
 """
 
 import argparse
@@ -12,17 +12,16 @@ import json
 import re
 from collections.abc import Callable
 from contextlib import redirect_stdout
-from dataclasses import replace
 from math import exp, log
 from statistics import fmean
 
 import torch
 
-from benchmarks.demo_model import SELECTION_SEED, DemoModel
+from benchmarks.demo_model import SELECTION_SEED
 from benchmarks.quality_caches import CachedPipeline, CacheKind, CacheSettings
 from benchmarks.quality_regimes import REGIMES, Regime
 from benchmarks.quality_rows import TARGETS
-from benchmarks.quality_thresholds import budget_settings, first_block_cache, mag_cache, sea_cache
+from benchmarks.quality_thresholds import first_block_cache, mag_cache, sea_cache
 from benchmarks.quiet import silence_libraries
 from orchestrator.request import Request
 
@@ -67,13 +66,9 @@ def mag_ratios(pipeline: CachedPipeline, requests: list[Request]) -> list[float]
 def find_all(regime: Regime, num_captions: int) -> None:
     """Search and print everything for one regime."""
     requests = regime.requests(num_captions, dataset_seed=SELECTION_SEED)
-    model, pipeline = DemoModel(), CachedPipeline()
+    pipeline = CachedPipeline()
     ratios = mag_ratios(pipeline, requests)
     print(f"{regime.name}: MagCache ratios {ratios}", flush=True)
-
-    def with_budget(threshold: float) -> float:
-        settings = budget_settings(threshold)
-        return fmean(model.render(replace(one, forecast=settings)).num_full_rounds for one in requests)
 
     def with_cache(make: Callable[[float], CacheSettings]) -> Callable[[float], float]:
         return lambda threshold: fmean(pipeline.render(one, make(threshold)).num_full_rounds for one in requests)
@@ -82,7 +77,6 @@ def find_all(regime: Regime, num_captions: int) -> None:
         return mag_cache(threshold, ratios)
 
     searches = {
-        "error budget": with_budget,
         "FirstBlockCache": with_cache(first_block_cache),
         "SeaCache": with_cache(sea_cache),
         "MagCache": with_cache(with_ratios),

@@ -1,15 +1,34 @@
 """Error budgets and caches' thresholds that come nearest to 14 and to 10 full rounds.
 
-Found by `python -m benchmarks.quality_search` on captions of SELECTION_SEED, which the benchmark does not use, by the
-number of full rounds alone.
+Found on captions of SELECTION_SEED, which the benchmark does not use: the caches' by `python -m
+benchmarks.quality_search`, by the number of full rounds alone; which gaps and damping go best with an error budget by
+`python -m benchmarks.quality_budgets`.
 """
+
+from dataclasses import dataclass
 
 from benchmarks.quality_caches import CacheKind, CacheSettings
 from spectrum import Features, ForecastSettings, Method
 
 NUM_STEPS = 50
 
-ERROR_BUDGETS = {"plain": {14: 0.376, 10: 1.37}, "hard": {14: 0.658, 10: 1.49}}
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Budget:
+    """The settings of an error budget that belong together."""
+
+    error: float
+    """Of the forecasts, relative to the features' norm."""
+    max_gap: int
+    """The widest gap, in steps."""
+    damping: float
+    """Share of the slope that forecasts keep."""
+
+
+ERROR_BUDGETS = {
+    "plain": {14: Budget(error=0.752, max_gap=6, damping=0.8), 10: Budget(error=0.891, max_gap=12, damping=0.25)},
+    "hard": {14: Budget(error=1.14, max_gap=5, damping=0.5), 10: Budget(error=4.81, max_gap=7, damping=0.5)},
+}
 FIRST_BLOCK_THRESHOLDS = {"plain": {14: 0.162, 10: 0.447}, "hard": {14: 0.159, 10: 0.531}}
 SEA_THRESHOLDS = {"plain": {14: 0.384, 10: 0.631}, "hard": {14: 0.466, 10: 0.749}}
 MAG_THRESHOLDS = {"plain": {14: 0.159, 10: 0.447}, "hard": {14: 0.133, 10: 0.316}}
@@ -40,10 +59,15 @@ TAYLORSEER_STEPS = {14: (5, 5), 10: (3, 7)}
 """(disable_cache_before_step, cache_interval); the passes follow from them."""
 
 
-def budget_settings(budget: float) -> ForecastSettings:
-    """The error budget. Gaps of up to 12 steps, as 10 full rounds of 50 need room to choose in."""
+def budget_settings(budget: Budget) -> ForecastSettings:
+    """How videos are rendered with this error budget."""
     return ForecastSettings(
-        method=Method.DAMPED, features=Features.VELOCITY, error_budget=budget, max_gap=12, max_history=2
+        method=Method.DAMPED,
+        features=Features.VELOCITY,
+        damping=budget.damping,
+        error_budget=budget.error,
+        max_gap=budget.max_gap,
+        max_history=2,
     )
 
 

@@ -17,6 +17,6 @@ def test_the_demo_renders_with_the_benchmarks_budgets(typed, target):
         config = compose_config(compose("launch", ["+job=demo", *typed]), LaunchConfig)
     settings = forecast_settings(config.forecast, flow_shift=config.denoise.flow_shift)
     measured = budget_settings(ERROR_BUDGETS["plain"][target])
-    names = ("method", "features", "error_budget", "max_gap", "max_history")
+    names = ("method", "features", "damping", "error_budget", "max_gap", "max_history")
     assert [getattr(settings, name) for name in names] == [getattr(measured, name) for name in names]
     assert settings.plan(50).num_full == target
