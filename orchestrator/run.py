@@ -28,7 +28,7 @@ from orchestrator.ray_environment import prepare_environment
 from orchestrator.scheduler import Outcome, run_batch
 from orchestrator.sidecar import Provenance, command_line, git_revision
 from orchestrator.standing import SET_ASIDE_BEFORE, Standing, standings
-from orchestrator.termination import Terminated, stopping_gently
+from orchestrator.termination import Terminated, none_swallowed, stopping_gently
 from orchestrator.view import Silent, View, Views
 
 log = logging.getLogger("orchestrator")
@@ -107,14 +107,14 @@ class _Launch:
 
     def _render_once(self) -> Outcome:
         plan = self.plan
-        with (
-            _cluster(plan, self.view),
-            self.opened(),
-            _pool(plan, self.view) as own_pool,
-            _metered(plan, own_pool, self.view) as (pool, view),
-            stopping_gently(self.stop),
-        ):
-            return run_batch(
+        with ExitStack() as entered:
+            with none_swallowed():
+                entered.enter_context(_cluster(plan, self.view))
+                entered.enter_context(self.opened())
+                own_pool = entered.enter_context(_pool(plan, self.view))
+                pool, view = entered.enter_context(_metered(plan, own_pool, self.view))
+            entered.enter_context(stopping_gently(self.stop))
+            outcome = run_batch(
                 pool,
                 {video_id: entry.request for video_id, entry in plan.renders.items()},
                 plan.run_folder,
@@ -124,6 +124,7 @@ class _Launch:
                 stop=self.stop,
                 priorities={video_id: entry.priority for video_id, entry in plan.renders.items()},
             )
+        return outcome
 
 
 class _FirstRank(_Launch):

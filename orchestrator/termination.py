@@ -7,6 +7,9 @@ from types import FrameType
 
 from orchestrator.policy import Stop
 
+_ASKS = (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1)
+"""Signals that ask for an end."""
+
 
 class Terminated(KeyboardInterrupt):
     """The launch was asked to end by another process, not from the keyboard."""
@@ -32,15 +35,36 @@ def stopping_gently(stop: Stop) -> Iterator[None]:
             raise KeyboardInterrupt
         stop.reason = stop.reason or signal.Signals(number).name
 
-    with _handlers(dict.fromkeys((signal.SIGINT, signal.SIGTERM, signal.SIGUSR1), ask)):
+    with _handlers(dict.fromkeys(_ASKS, ask)):
         yield
+
+
+@contextmanager
+def none_swallowed() -> Iterator[None]:
+    """What a signal raises inside, and a library catches, is raised again at the end.
+
+    Python drops what a handler raises in a callback from C or in a finalizer, and Ray's start has many of both: a
+    Ctrl-C in such a moment would do nothing.
+    """
+    seen: list[int] = []
+    before = {number: signal.getsignal(number) for number in _ASKS}
+
+    def note(number: int, frame: FrameType | None) -> None:
+        seen.append(number)
+        handler = before[signal.Signals(number)]
+        assert callable(handler)
+        handler(number, frame)
+
+    with _handlers({number: note for number, handler in before.items() if callable(handler)}):
+        yield
+    if seen:
+        note(seen[0], None)
 
 
 @contextmanager
 def handlers_kept() -> Iterator[None]:
     """Puts back at the end what a library inside replaces, such as Ray."""
-    numbers = (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1)
-    before = {number: signal.getsignal(number) for number in numbers}
+    before = {number: signal.getsignal(number) for number in _ASKS}
     try:
         yield
     finally:

@@ -14,6 +14,8 @@ import torch
 import torch.distributed as dist
 from torch.multiprocessing.spawn import spawn
 
+from parallel.process_group import leave_group
+
 P = ParamSpec("P")
 
 
@@ -47,4 +49,4 @@ def _worker(rank: int, num_workers: int, store: str, job: _Job) -> None:
     try:
         job.target(*job.args, **job.kwargs)
     finally:
-        dist.destroy_process_group()
+        leave_group()

@@ -14,6 +14,7 @@ from dataclasses import replace
 
 import psutil
 import pytest
+from light_actor import LightActor
 from rich.console import Console
 
 from orchestrator.artifacts import RunFolder, sha256_of
@@ -227,7 +228,7 @@ def test_failed_gang_gives_its_room_back_once_closed(pool, ray_address):
 
 @pytest.fixture
 def follow(pool, plan, monkeypatch):
-    """`follow(2)`: so many gangs of one rank that follow what there is; the pool above is closed by now.
+    """`follow(2)`: so many gangs of one light rank that follow what there is; the pool above is closed by now.
 
     `follow(2, num_decoders=1)`: and so many decode workers.
     """
@@ -238,7 +239,8 @@ def follow(pool, plan, monkeypatch):
     def make(num_gangs: int, *, num_decoders: int = 0):
         cluster = replace(plan.cluster, num_gangs=num_gangs, follows_nodes=True, keeps_to_node=True)
         decoders = replace(plan.decoders, count=num_decoders)
-        made.append(type(pool)(replace(plan, layout=Layout(), cluster=cluster, decoders=decoders)))
+        own = replace(plan, layout=Layout(), cluster=cluster, decoders=decoders)
+        made.append(type(pool)(own, actor_class=LightActor))
         return made[-1]
 
     yield make
@@ -291,7 +293,7 @@ def test_gang_that_had_to_shrink_is_built_anew_once_there_is_room_and_videos_wai
     monkeypatch.setattr("orchestrator.ray_pool.LOOK_SECONDS", 0.0)
     monkeypatch.setattr("orchestrator.ray_pool.PLACEMENT_SECONDS", 1.0)
     with taken(1):
-        shrunk = type(pool)(plan)
+        shrunk = type(pool)(plan, actor_class=LightActor)
         shrunk._gangs["gang 0"].is_rebuilt = True
         assert wait_for(shrunk, GangReady).gang == "gang 0"
         assert shrunk.layout_of("gang 0") == Layout()

@@ -1,12 +1,13 @@
 """Which handler a signal has: of real processes, as signals are the whole process's."""
 
+import contextlib
 import signal
 import subprocess
 import sys
 
 import pytest
 
-from orchestrator.termination import Terminated, handlers_kept, terminated_like_interrupted
+from orchestrator.termination import Terminated, handlers_kept, none_swallowed, terminated_like_interrupted
 
 
 def test_handlers_that_a_library_replaces_are_put_back():
@@ -17,6 +18,41 @@ def test_handlers_that_a_library_replaces_are_put_back():
         assert signal.getsignal(signal.SIGTERM) is ours
         with pytest.raises(Terminated):
             signal.raise_signal(signal.SIGTERM)
+
+
+def swallow(number: signal.Signals) -> None:
+    """As Python does with what is raised in a finalizer."""
+    with contextlib.suppress(KeyboardInterrupt):
+        signal.raise_signal(number)
+
+
+@pytest.mark.parametrize(("number", "raised"), [(signal.SIGINT, KeyboardInterrupt), (signal.SIGTERM, Terminated)])
+def test_signal_that_a_library_swallows_ends_the_launch_all_the_same(number, raised):
+    done = []
+    with terminated_like_interrupted():
+        ours = signal.getsignal(number)
+        with pytest.raises(raised), none_swallowed():
+            swallow(number)
+            done.append("the library went on")
+        assert signal.getsignal(number) is ours
+    assert done == ["the library went on"]
+
+
+def test_signal_that_is_not_swallowed_is_raised_once_and_without_one_nothing_is():
+    with pytest.raises(KeyboardInterrupt), none_swallowed():
+        signal.raise_signal(signal.SIGINT)
+    with none_swallowed():
+        pass
+
+
+def test_signal_that_is_ignored_stays_ignored():
+    """As in a launch that a shell has put into the background."""
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        with none_swallowed():
+            signal.raise_signal(signal.SIGINT)
+    finally:
+        signal.signal(signal.SIGINT, before)
 
 
 def test_ray_leaves_the_launchs_handlers_in_their_place(command_environment):
