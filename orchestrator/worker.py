@@ -307,7 +307,7 @@ class Worker:
         return StageReport(stage=Stage.DENOISE, seconds=perf_counter() - begin, result=gram.tolist())
 
     def compare_forecasts(self, request: Request, candidates: Sequence[ForecastSettings]) -> StageReport:
-        """Of each candidate: its latents' error relative to those of all rounds full, and its number of full rounds."""
+        """Of each candidate: its latents' error relative to those of all rounds full, and its full rounds."""
         begin = perf_counter()
         reference, _ = self._denoise_alone(replace(request, forecast=ForecastSettings(method=Method.NONE)))
         result = []

@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 
+import light_actor
 import psutil
 import pytest
 from light_actor import LightActor
@@ -43,6 +44,7 @@ def ray_address(plan):
 
     from orchestrator.ray_cluster import ray_cluster
 
+    ray.cloudpickle.register_pickle_by_value(light_actor)  # ranks do not find the tests' modules
     with ray_cluster(replace(plan.cluster, kind=ClusterKind.LOCAL), plan.layout, plan.decoders):
         yield ray.get_runtime_context().gcs_address
     patch.undo()
@@ -254,9 +256,11 @@ def taken(num_cpus: int) -> Iterator[None]:
     from ray.util.placement_group import placement_group, remove_placement_group
 
     placement = placement_group([{"CPU": 1.0}] * num_cpus)
-    assert placement.wait(30)
-    yield
-    remove_placement_group(placement)
+    try:
+        assert placement.wait(30)
+        yield
+    finally:
+        remove_placement_group(placement)
 
 
 def test_gang_is_added_only_once_a_video_waits_for_it(follow):
