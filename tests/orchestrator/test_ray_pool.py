@@ -6,15 +6,15 @@ import platform
 import signal
 import socket
 import subprocess
-import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 
 import light_actor
 import psutil
 import pytest
+from held_up import held_up
 from light_actor import LightActor
 from rich.console import Console
 
@@ -158,27 +158,6 @@ def test_gang_is_built_again_and_works(pool, plan):
 def rank_pids() -> list[int]:
     below = psutil.Process().children(recursive=True)
     return [one.pid for one in below if is_alive(one.pid) and one.name().startswith("ray::RankActor")]
-
-
-@contextmanager
-def held_up() -> Iterator[Callable[[], float]]:
-    """`seconds()`: for how long the block could not go on, since the machine had other things to do."""
-    pauses, ended = [], threading.Event()
-
-    def look() -> None:
-        begin = time.monotonic()
-        while not ended.wait(0.05):
-            now = time.monotonic()
-            pauses.append(now - begin - 0.05)
-            begin = now
-
-    thread = threading.Thread(target=look)
-    thread.start()
-    try:
-        yield lambda: sum(pauses)
-    finally:
-        ended.set()
-        thread.join()
 
 
 def test_rank_that_is_frozen_is_noticed_within_five_seconds(pool):
