@@ -3,8 +3,7 @@
 An error budget has three settings that belong together: how much of the slope forecasts keep, the widest gap, and the
 budget itself. For each pair of the first two this program finds, on captions that the benchmark does not use, the
 budget that comes to 14 or to 10 full rounds in the mean, and prints the PSNR against the video of 50 full rounds. The
-best of each regime and number of rounds stand as constants in `benchmarks.quality_thresholds`. A quarter of an hour
-on two cores.
+best of each regime and number of rounds stand as constants in `benchmarks.quality_thresholds`.
 """
 
 import argparse
@@ -32,7 +31,7 @@ from orchestrator.similarity import psnr
 
 DAMPINGS = (0.25, 0.5, 0.65, 0.8)
 MAX_GAPS = {14: (5, 6, 8), 10: (7, 8, 9, 12)}
-"""Widest gaps, by the number of full rounds; 50 steps cannot do with narrower ones."""
+"""Widest gaps to try, by the number of full rounds."""
 CLOSE_ENOUGH = 0.2
 """Full rounds."""
 EVALUATIONS = 5

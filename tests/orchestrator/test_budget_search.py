@@ -1,4 +1,4 @@
-"""Budgets found in inner products; what they come to when rendered is tested end to end."""
+"""Budgets found in inner products; that videos can be rendered with them is tested end to end."""
 
 from statistics import fmean
 
