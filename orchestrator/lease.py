@@ -5,6 +5,8 @@ its process is gone, from another host it has not been renewed for a minute.
 """
 
 import contextlib
+import errno
+import hashlib
 import json
 import logging
 import os
@@ -59,7 +61,7 @@ def lease(path: Path, *, what: str, rivals: Callable[[], Iterable[Path]] = tuple
     finally:
         closing.set()
         thread.join()
-        owner = _read(path)
+        owner = _owner(_content(path))
         if owner is not None and owner.get("token") == token:
             path.unlink(missing_ok=True)
 
@@ -68,17 +70,21 @@ def _claim(path: Path, token: str) -> dict[str, Any] | None:
     """Make the lease, in a dead owner's place too; None, or the owner that may be alive.
 
     Replacing a file does not ask whose it is by then, so an owner's heir alone may replace its lease. Who is heir is
-    itself a lease, named by the dead owner's token; whoever comes to it late finds another owner's, and looks again.
+    itself a lease, named by what the dead owner's says; no two say the same. Whoever comes to it late finds another
+    owner's, and looks again.
     """
     while not _make(path, token):
-        owner = _read(path)
+        content = _content(path)
+        if content is None:
+            continue  # given back meanwhile, which is not the same as damaged: there is nobody to inherit from
+        owner = _owner(content)
         if owner is not None and _may_be_alive(owner, path):
             return owner
-        heir = path.with_name(f"{path.name}.{(owner or {}).get('token', 'damaged')}")
+        heir = path.with_name(f"{path.name}.{hashlib.sha256(content).hexdigest()[:32]}")
         if (rival := _claim(heir, token)) is not None:
             return rival
         try:
-            if path.exists() and _read(path) == owner:
+            if _content(path) == content:
                 _draft(path, token).replace(path)
                 return None
         finally:
@@ -111,11 +117,21 @@ def _make(path: Path, token: str) -> bool:
     return True
 
 
-def _read(path: Path) -> dict[str, Any] | None:
-    """The owner; None where there is none (any more)."""
+def _content(path: Path) -> bytes | None:
+    """What the lease says; None where there is none (any more)."""
     try:
-        owner = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
+        return path.read_bytes()
+    except OSError as error:
+        if error.errno not in (errno.ENOENT, errno.ESTALE):
+            raise
+        return None
+
+
+def _owner(content: bytes | None) -> dict[str, Any] | None:
+    """Who holds the lease that says this; None where there is none, or where it is damaged."""
+    try:
+        owner = json.loads(content or b"")
+    except ValueError:
         return None
     return owner if isinstance(owner, dict) else None
 
@@ -135,19 +151,19 @@ def _may_be_alive(owner: dict[str, Any], path: Path) -> bool:
 
 def _first_alive(leases: Iterable[Path]) -> dict[str, Any] | None:
     """An owner of one of the leases that may be alive."""
-    owners = ((_read(path), path) for path in leases)
+    owners = ((_owner(_content(path)), path) for path in leases)
     return next((owner for owner, path in owners if owner is not None and _may_be_alive(owner, path)), None)
 
 
 def _renew(path: Path, token: str, closing: threading.Event) -> None:
     while not closing.wait(RENEW_SECONDS):
-        owner = _read(path)
-        if owner is not None and owner.get("token") != token:
-            # This process stood still for so long that it was taken for dead.
-            log.error(
-                "%s belongs to process %s on %s now; this launch ends", path, owner.get("pid"), owner.get("host")
-            )
-            os.kill(os.getpid(), signal.SIGTERM)
-            return
-        with contextlib.suppress(OSError):
+        with contextlib.suppress(OSError):  # the file system may be away for a moment
+            owner = _owner(_content(path))
+            if owner is not None and owner.get("token") != token:
+                # This process stood still for so long that it was taken for dead.
+                log.error(
+                    "%s belongs to process %s on %s now; this launch ends", path, owner.get("pid"), owner.get("host")
+                )
+                os.kill(os.getpid(), signal.SIGTERM)
+                return
             os.utime(path)

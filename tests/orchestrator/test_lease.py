@@ -139,6 +139,34 @@ def test_of_many_at_once_one_gets_it(path, what):
         assert list(path.parent.iterdir()) == []
 
 
+def test_many_that_take_it_and_give_it_back_never_hold_it_together(path):
+    holding, most, errors = [], [], []
+    together = threading.Barrier(8)
+
+    def take_often(me: int) -> None:
+        together.wait(60)
+        for _ in range(300):
+            try:
+                with lease(path, what="output=run"):
+                    holding.append(me)
+                    most.append(len(holding))
+                    time.sleep(0)
+                    holding.remove(me)
+            except BadInput:
+                pass
+            except Exception as error:  # a thread's own end would not fail the test
+                errors.append(error)
+
+    threads = [threading.Thread(target=take_often, args=(me,)) for me in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert errors == []
+    assert set(most) == {1}
+    assert list(path.parent.iterdir()) == []
+
+
 def test_lease_is_renewed(path, monkeypatch):
     monkeypatch.setattr("orchestrator.lease.RENEW_SECONDS", 0.05)
     with lease(path, what="output=run"):
