@@ -79,7 +79,7 @@ def collect(store: Store, regimes: Sequence[Any], captions: int) -> dict[str, di
             "guidance_scale": regime.guidance_scale,
             "flow_shift": regime.flow_shift,
             "rows": table_of(regime, find),
-            "sweep": sweep_of(find, min(captions, SWEEP_CAPTIONS)),
+            "sweep": sweep_of(regime, find, min(captions, SWEEP_CAPTIONS)),
             "forecast_errors": {target: errors_of(regime, find, target) for target in TARGETS},
         }
     return collected

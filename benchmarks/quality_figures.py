@@ -94,24 +94,21 @@ def compared(name: str, found: Records, other: Records) -> dict[str, float]:
     return {name: mean, f"{name}_error": error, f"{name}_better": fmean(one > 0 for one in differences)}
 
 
-def sweep_of(find: Find, captions: int) -> dict[str, list[dict[str, float]]]:
+def sweep_of(regime: Regime, find: Find, captions: int) -> dict[str, list[dict[str, float]]]:
     """PSNR against full rounds by method, over the captions that every point has been rendered of."""
-    lines = {name: [(row.target, find(row)) for row in rows] for name, rows in sweep_rows().items()}
-    common = set(range(captions)).intersection(*(found for line in lines.values() for _, found in line))
+    lines = {name: [find(row) for row in rows] for name, rows in sweep_rows(regime).items()}
+    common = sorted(set(range(captions)).intersection(*(found for line in lines.values() for found in line)))
     if not common:
         return {}
-    return {
-        name: [
-            {
-                "full_rounds": target,
-                "captions": len(common),
-                "psnr": fmean(found[caption]["psnr"] for caption in common),
-                "psnr_error": mean_and_error([found[caption]["psnr"] for caption in common])[1],
-            }
-            for target, found in line
-        ]
-        for name, line in lines.items()
-    }
+    drawn = {}
+    for name, line in lines.items():
+        points = []
+        for found in line:
+            mean, error = mean_and_error([found[caption]["psnr"] for caption in common])
+            rounds = fmean(found[caption]["full_rounds"] for caption in common)
+            points.append({"full_rounds": rounds, "captions": len(common), "psnr": mean, "psnr_error": error})
+        drawn[name] = sorted(points, key=lambda point: point["full_rounds"])
+    return drawn
 
 
 def errors_of(regime: Regime, find: Find, target: int) -> dict[str, dict[int, float]]:

@@ -12,7 +12,7 @@ SIZE = (7.0, 4.8)
 DOTS_PER_INCH = 150
 COLOURS = ("#0072B2", "#56B4E9", "#E69F00", "#009E73", "#D55E00", "#CC79A7")
 """Okabe and Ito's: told apart by people who are colour-blind too."""
-MARKERS = ("o", "v", "s", "D", "^", "P")
+MARKERS = ("o", "v", "s", "D", "^", "P", "X")
 
 
 def plot_sweep(lines: Mapping[str, Sequence[Mapping[str, float]]], file: Path, *, title: str) -> None:
@@ -21,13 +21,14 @@ def plot_sweep(lines: Mapping[str, Sequence[Mapping[str, float]]], file: Path, *
         return
     figure = Figure(figsize=SIZE, layout="constrained")
     axes = figure.add_subplot()
-    for (name, points), colour, marker in zip(lines.items(), COLOURS, MARKERS, strict=False):
+    colours = iter(COLOURS)
+    for (name, points), marker in zip(lines.items(), MARKERS, strict=False):
         axes.errorbar(
             [point["full_rounds"] for point in points],
             [point["psnr"] for point in points],
             yerr=[point["psnr_error"] for point in points],
             label=name,
-            color="black" if name == FEWER_STEPS else colour,
+            color="black" if name == FEWER_STEPS else next(colours),
             linestyle="--" if name == FEWER_STEPS else "-",
             marker=marker,
             markersize=5,

@@ -10,7 +10,7 @@ import yaml
 from benchmarks.demo_model import FOLDER, fingerprint
 from benchmarks.quality_caches import CacheSettings
 from benchmarks.quality_regimes import Regime
-from benchmarks.quality_thresholds import ERROR_BUDGETS, budget_settings, cache_settings
+from benchmarks.quality_thresholds import ERROR_BUDGETS, Budget, budget_settings, cache_settings
 from orchestrator.forecast_choice import FINGERPRINT_LENGTH
 from orchestrator.model_folder import solver_name
 from orchestrator.project import PROJECT
@@ -24,6 +24,8 @@ SWEEP = (8, 10, 12, 14, 18, 24)
 """Full rounds of the plot."""
 GROWTHS = {8: 12.0, 10: 3.0, 12: 1.5, 14: 0.75, 18: 0.25, 24: 0.08}
 """Growth of the gaps (the paper's α) by the number of full rounds that it leaves of 50."""
+BUDGET_SHARES = {18: 0.5, 24: 0.2}
+"""Of the error budget for 14: for the plot's points with more full rounds, which are drawn at what they came to."""
 ALL_FULL = "all rounds full"
 PAPER = "spectrum (the paper's)"
 FEWER_STEPS = "fewer steps"
@@ -98,15 +100,7 @@ def rows_of(regime: Regime) -> list[Row]:
     for target in TARGETS:
         rows += [*_on_papers_plan(regime, target), *_on_nodes_plan(target), *_on_uniform_plan(target)]
         rows += _calibrated(regime, target)
-        rows += [
-            Row(
-                method="error budget: damped, velocity",
-                plan=PlanName.ADAPTIVE,
-                target=target,
-                forecast=budget_settings(ERROR_BUDGETS[regime.name][target]),
-            ),
-            _fewer_steps(target),
-        ]
+        rows += [_budgeted(regime, target), _fewer_steps(target)]
         rows += [
             Row(method=name, target=target, cache=cache)
             for name, cache in cache_settings(regime.name, target).items()
@@ -114,8 +108,11 @@ def rows_of(regime: Regime) -> list[Row]:
     return [*rows, *NOISE_FLOOR]
 
 
-def sweep_rows() -> dict[str, list[Row]]:
-    """The lines of the plot: the same method with fewer and more full rounds. Some rows are those of the tables."""
+def sweep_rows(regime: Regime) -> dict[str, list[Row]]:
+    """The lines of the plot: the same method with fewer and more full rounds. Some rows are those of the tables.
+
+    Of the calibrations there are the tables' rows alone; what a budget comes to is known once it is rendered.
+    """
     lines: dict[str, list[Row]] = {}
     for target in SWEEP:
         nodes = ForecastSettings(plan_shape=PlanShape.NODES, num_full=target)
@@ -135,6 +132,12 @@ def sweep_rows() -> dict[str, list[Row]]:
         ]
         for row in rows:
             lines.setdefault(row.name, []).append(row)
+    for target in sorted(TARGETS):
+        for row in [*_calibrated(regime, target), _budgeted(regime, target)]:
+            lines.setdefault(row.name, []).append(row)
+    for target, share in BUDGET_SHARES.items():
+        row = _budgeted(regime, target, ERROR_BUDGETS[regime.name][14].times(share))
+        lines[row.name].append(row)
     return lines
 
 
@@ -188,6 +191,16 @@ def _rivals(plan: ForecastSettings) -> dict[str, ForecastSettings]:
 
 def _fewer_steps(target: int) -> Row:
     return Row(method=FEWER_STEPS, target=target, num_steps=target)
+
+
+def _budgeted(regime: Regime, target: int, budget: Budget | None = None) -> Row:
+    """With an error budget; if none is given, the one that comes nearest to the target."""
+    return Row(
+        method="error budget: damped, velocity",
+        plan=PlanName.ADAPTIVE,
+        target=target,
+        forecast=budget_settings(budget or ERROR_BUDGETS[regime.name][target]),
+    )
 
 
 def _calibration_file(regime: Regime, target: int) -> str:

@@ -6,7 +6,8 @@ benchmarks.quality_search`, by the number of full rounds alone; which gaps and d
 0.65.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import Self
 
 from benchmarks.quality_caches import CacheKind, CacheSettings
 from spectrum import Features, ForecastSettings, Method
@@ -24,6 +25,10 @@ class Budget:
     """The widest gap, in steps."""
     damping: float
     """Share of the slope that forecasts keep."""
+
+    def times(self, share: float) -> Self:
+        """The same with a share of the error."""
+        return replace(self, error=self.error * share)
 
 
 ERROR_BUDGETS = {

@@ -54,7 +54,7 @@ def due_rows(regime: Regime, caption: int) -> list[Row]:
     """All rows of a caption, the reference first. Read anew at each caption: a calibration may have come since."""
     rows = {(row.name, row.target): row for row in rows_of(regime)}
     if caption < SWEEP_CAPTIONS:
-        rows |= {(row.name, row.target): row for line in sweep_rows().values() for row in line}
+        rows |= {(row.name, row.target): row for line in sweep_rows(regime).values() for row in line}
     return list(rows.values())
 
 

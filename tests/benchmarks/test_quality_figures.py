@@ -91,15 +91,17 @@ def test_table_says_what_could_not_be_run_and_who_has_fewer_captions():
 
 def test_points_of_the_plot_are_over_the_captions_that_all_have():
     def find(row):
-        found = {0: record(30.0 + row.target), 1: record(32.0 + row.target)}
+        found = {caption: record(psnr + row.target, rounds=row.target) for caption, psnr in enumerate((30.0, 32.0))}
         return found if row.target != 8 else {1: found[1]}
 
-    lines = sweep_of(find, 4)
+    lines = sweep_of(PLAIN, find, 4)
+    assert [point["full_rounds"] for point in lines[FEWER_STEPS]] == list(SWEEP)
     for line in lines.values():
-        assert [point["full_rounds"] for point in line] == list(SWEEP)
-        assert [point["psnr"] for point in line] == [32.0 + target for target in SWEEP]
+        rounds = [point["full_rounds"] for point in line]
+        assert rounds == sorted(rounds)
+        assert [point["psnr"] for point in line] == [32.0 + one for one in rounds]
         assert {point["captions"] for point in line} == {1}
-    assert sweep_of(lambda row: {}, 4) == {}
+    assert sweep_of(PLAIN, lambda row: {}, 4) == {}
 
 
 def test_errors_along_the_steps_are_means_over_captions():

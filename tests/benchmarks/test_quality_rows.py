@@ -63,7 +63,7 @@ def test_regimes_render_the_same_captions_with_their_own_guidance_and_shift():
 @pytest.mark.parametrize("regime", REGIMES, ids=lambda regime: regime.name)
 def test_every_row_runs_the_full_rounds_that_it_is_listed_under(regime, conf):
     [base] = regime.requests(1)
-    rows = [*rows_of(regime), *(row for line in sweep_rows().values() for row in line)]
+    rows = [*rows_of(regime), *(row for line in sweep_rows(regime).values() for row in line)]
     for row in rows:
         request = row.request(base)
         if row.cache is None and request.forecast.error_budget is None:
@@ -85,9 +85,12 @@ def test_sigma_axis_has_the_regimes_shift(conf):
     assert shifts == [8.0, 8.0]
 
 
-def test_lines_of_the_plot_go_over_the_whole_sweep():
-    for name, line in sweep_rows().items():
-        assert tuple(row.target for row in line) == SWEEP, name
+@pytest.mark.parametrize("regime", REGIMES, ids=lambda regime: regime.name)
+def test_lines_of_the_plot_go_over_the_whole_sweep_or_the_tables_and_more(regime):
+    lines = {name: [row.target for row in line] for name, line in sweep_rows(regime).items()}
+    assert lines.pop("error budget: damped, velocity, adaptive plan") == [10, 14, 18, 24]
+    assert lines.pop("calibrated, calibrated plan") == [10, 14]
+    assert lines and all(tuple(targets) == SWEEP for targets in lines.values())
 
 
 def test_calibrations_are_rows_once_their_files_are_there(conf):
