@@ -23,7 +23,7 @@ def test_gaps_are_between_segments_of_a_video_and_between_videos_of_a_gang():
 def test_every_segment_of_every_gang_is_seen(command_environment):
     """In a process of its own, as Ray takes one token in the life of a process."""
     program = (
-        "from benchmarks.overhead import measure; gaps = measure(num_gangs=1, seconds=1.0); "
+        "from benchmarks.overhead import measure; gaps = measure(num_gangs=1, seconds=0.3); "
         "print(len(gaps.segments), len(gaps.videos), min(gaps.segments))"
     )
     done = subprocess.run(

@@ -25,7 +25,6 @@ PROMPTS = [
     "a large red circle moving left on a dark blue background",
     "a large yellow triangle growing on a dark green background",
     "a large white ring moving up on a dark red background",
-    "a large blue square moving right on a light pink background",
 ]
 LOOPBACK = {"127.0.0.1", "::1", "::ffff:127.0.0.1"}
 

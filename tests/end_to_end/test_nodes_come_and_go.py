@@ -12,7 +12,7 @@ import pytest
 from orchestrator.artifacts import RunFolder, sha256_of
 
 HELPER = Path(__file__).resolve().parents[1] / "helpers" / "ray_nodes.py"
-NUM_VIDEOS = 8
+NUM_VIDEOS = 6
 FEW_VIDEOS = 4
 SMALL = ["video.height=64", "video.width=64", "video.num_frames=9", "denoise.num_steps=60", "forecast=none"]
 

@@ -10,7 +10,10 @@ from orchestrator.devices import count_gpus
 
 pytestmark = pytest.mark.skipif(count_gpus() > 0, reason="the demo renders on the CPU")
 
-SMALL = ("+job=demo", "prompt=a large red circle", "video.height=64", "video.width=64", "denoise.num_steps=8")
+SMALL = (
+    *("+job=demo", "prompt=a large red circle", "denoise.num_steps=8"),
+    *("video.height=64", "video.width=64", "video.num_frames=9"),
+)
 ALONE = ("cluster=none", "parallel=auto")
 SPREAD = ("parallel.cfg=2", "parallel.ulysses=1", "parallel.shard_blocks=true", "decode.parallel=true")
 

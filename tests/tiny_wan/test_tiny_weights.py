@@ -12,6 +12,7 @@ from tiny_wan.contact_sheet import contact_sheet
 from tiny_wan.dataset import EVALUATION_SEED, HELD_OUT_SEED, draw_clip
 from tiny_wan.evaluate import average_marks, load_pipeline, psnr, reconstruct, render
 from tiny_wan.export import WEIGHTS
+from tiny_wan.training import Budget
 
 MAXIMUM_BYTES = 25_000_000
 RECONSTRUCTION_DB = 30.0
@@ -73,6 +74,7 @@ def test_strange_prompts_render_too(pipeline):
 def test_all_stages_run_and_make_a_folder_that_loads(tmp_path):
     settings = quick_settings(tmp_path, tmp_path / "weights")
     settings.num_workers = 0
+    settings.autoencoder_budget = settings.transformer_budget = Budget(steps=1)
     build(settings)
     quick = load_pipeline(tmp_path / "weights")
     assert max(quick.vae.config.latents_std) != 1.0
