@@ -61,9 +61,10 @@ def lease(path: Path, *, what: str, rivals: Callable[[], Iterable[Path]] = tuple
     finally:
         closing.set()
         thread.join()
-        owner = _owner(_content(path))
-        if owner is not None and owner.get("token") == token:
-            path.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):  # a lease that cannot be taken away ends with this process
+            owner = _owner(_content(path))
+            if owner is not None and owner.get("token") == token:
+                path.unlink(missing_ok=True)
 
 
 def _claim(path: Path, token: str) -> dict[str, Any] | None:
