@@ -29,7 +29,8 @@ test: $(INSTALLED) ## format, lint, strict types, all tests
 	$(BIN)/ruff format --check $(CODE)
 	$(BIN)/ruff check $(CODE)
 	$(BIN)/mypy
-	$(BIN)/pytest
+	OMP_NUM_THREADS=1 $(BIN)/pytest -m 'not alone and not slurm_long' --numprocesses logical --maxprocesses 4 --dist loadfile
+	$(BIN)/pytest -m 'alone and not slurm_long'
 
 docs: $(INSTALLED) ## build the documentation into docs/_build/html; a warning is an error
 	$(BIN)/python -m sphinx --fail-on-warning --keep-going --quiet --builder html docs docs/_build/html

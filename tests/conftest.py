@@ -3,6 +3,7 @@
 import json
 import os
 import shutil
+import signal
 import subprocess
 import sys
 from collections.abc import Callable, Iterator, Sequence
@@ -28,6 +29,11 @@ CLUSTER_VARIABLES = (
     "RAY_ADDRESS",
     "RAY_AUTH_TOKEN",
 )
+
+
+def pytest_configure() -> None:
+    """A shell that runs the tests in the background has them and what they start ignore Ctrl-C, which some send."""
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def clean_environment(**more: str) -> dict[str, str]:

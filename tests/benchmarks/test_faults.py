@@ -18,6 +18,8 @@ from benchmarks.fault_report import print_report
 from orchestrator.artifacts import RunFolder
 from orchestrator.checkpoint_store import new_generation, publish_manifest
 
+pytestmark = pytest.mark.alone
+
 A, B = "a" * 16, "b" * 16
 STARTED = (
     "12:00:01  gang 0  ready on node",

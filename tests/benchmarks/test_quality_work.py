@@ -15,6 +15,8 @@ from benchmarks.quality_rows import REFERENCE, Row
 from benchmarks.quality_store import Store
 from benchmarks.quality_work import SWEEP_CAPTIONS, due_rows, end_if_orphaned, is_chosen, work_on_caption
 
+pytestmark = pytest.mark.alone
+
 [BASE] = PLAIN.requests(1)
 FEWER = Row(method="fewer", target=14, num_steps=14)
 CACHED = Row(method="cached", target=14, cache=CacheSettings(kind=CacheKind.FIRST_BLOCK))

@@ -18,7 +18,7 @@ import pytest
 from orchestrator.artifacts import sha256_of
 from orchestrator.devices import count_gpus
 
-pytestmark = pytest.mark.skipif(count_gpus() > 0, reason="the demo renders on the CPU")
+pytestmark = [pytest.mark.alone, pytest.mark.skipif(count_gpus() > 0, reason="the demo renders on the CPU")]
 
 SEED = 5
 PROMPTS = [

@@ -6,7 +6,7 @@ import pytest
 
 from orchestrator.devices import count_gpus
 
-pytestmark = pytest.mark.skipif(count_gpus() > 0, reason="the demo renders on the CPU")
+pytestmark = [pytest.mark.alone, pytest.mark.skipif(count_gpus() > 0, reason="the demo renders on the CPU")]
 
 
 @pytest.fixture(scope="module")

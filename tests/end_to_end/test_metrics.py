@@ -7,6 +7,8 @@ from collections import defaultdict
 
 import pytest
 
+pytestmark = pytest.mark.alone
+
 pytest.importorskip("prometheus_client", reason="Ray gives no numbers out without its extras: ray[default]")
 
 NUM_STEPS = 12

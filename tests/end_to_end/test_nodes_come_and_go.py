@@ -11,6 +11,8 @@ import pytest
 
 from orchestrator.artifacts import RunFolder, sha256_of
 
+pytestmark = pytest.mark.alone
+
 HELPER = Path(__file__).resolve().parents[1] / "helpers" / "ray_nodes.py"
 NUM_VIDEOS = 6
 FEW_VIDEOS = 4

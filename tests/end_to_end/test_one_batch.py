@@ -1,9 +1,9 @@
 """One batch of the demo through everything that may happen to it, on real processes.
 
-Three videos. A launch on Ray finishes the first and is interrupted in the second (Ctrl-C). Two gangs of one rank go on
-with the second and begin the third, and are asked to go (SIGTERM). The first command again goes on with the second;
-one of its two ranks is killed, the gang is built again, finishes the video, and is asked to go. A fourth prompt is
-added, and torchrun finishes the rest. One process renders the first and the last elsewhere.
+Three videos. A launch on Ray finishes the first and is interrupted in the second (Ctrl-C). Two gangs of one rank go
+on with the second and begin the third, and are asked to go (SIGTERM). The first command again goes on with the
+second video; one of its two ranks is killed, the gang is built again, finishes the video, and is asked to go. A
+fourth prompt is added, and torchrun finishes the rest. One process renders the first and the last elsewhere.
 """
 
 import platform
@@ -28,9 +28,10 @@ PROMPTS = [
 TWO_GANGS = ("parallel.ulysses=1", "cluster.num_gangs=2")
 IN_THE_NEXT_VIDEO = ("done in", "denoise  step 4/50")
 
-pytestmark = pytest.mark.skipif(
-    count_gpus() > 0, reason="the demo renders on the CPU; GPU runs have tests of their own"
-)
+pytestmark = [
+    pytest.mark.alone,
+    pytest.mark.skipif(count_gpus() > 0, reason="the demo renders on the CPU; GPU runs have tests of their own"),
+]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -119,9 +120,13 @@ def rank_killed(terminated, chapter) -> Chapter:
 
 
 @pytest.fixture(scope="module")
-def torchrun(rank_killed, batch, arguments, run_folder, state_of_finished, command_environment) -> Chapter:
-    """Two ranks of torchrun, to the end of a batch that has grown."""
+def last_prompt_added(rank_killed, batch) -> None:
     batch.write_text("\n".join(PROMPTS))
+
+
+@pytest.fixture(scope="module")
+def torchrun(last_prompt_added, arguments, run_folder, state_of_finished, command_environment) -> Chapter:
+    """Two ranks of torchrun, to the end."""
     before = state_of_finished(run_folder)
     done = subprocess.run(
         [

@@ -6,6 +6,8 @@ import os
 import signal
 import subprocess
 import sys
+from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import pytest
 from hypothesis import given
@@ -162,12 +164,17 @@ def test_output_that_is_a_file_is_refused(tmp_path):
         RunFolder(tmp_path / "file").check_writable()
 
 
-def test_output_without_permission_is_refused(tmp_path):
+@pytest.fixture
+def locked():
+    """A folder that all may enter and nobody may write to; pytest's own folders let nobody else in."""
+    with TemporaryDirectory() as name:
+        folder = Path(name)
+        folder.chmod(0o555)
+        yield folder
+
+
+def test_output_without_permission_is_refused(locked):
     """In a process without a superuser's rights, which may write everywhere."""
-    locked = tmp_path / "locked"
-    locked.mkdir(mode=0o555)
-    for folder in (tmp_path, *tmp_path.parents[:2]):
-        folder.chmod(0o755)
 
     def check() -> None:
         if os.getuid() == 0:

@@ -18,6 +18,8 @@ from orchestrator.sidecar import Provenance
 from orchestrator.view import GangProgress
 from spectrum import Round
 
+pytestmark = pytest.mark.alone
+
 PROVENANCE = Provenance(job_name="demo", command="pytest", git_revision=None)
 AT = GangProgress(
     video_id="a" * 16, prompt="a", stage=Stage.DENOISE, num_steps=50, step=3, segment_end=6, round=Round.FULL

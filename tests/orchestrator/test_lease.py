@@ -14,6 +14,8 @@ import pytest
 from orchestrator.errors import BadInput
 from orchestrator.lease import EXPIRES_SECONDS, lease
 
+pytestmark = pytest.mark.alone
+
 
 @pytest.fixture
 def path(tmp_path):

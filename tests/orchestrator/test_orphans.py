@@ -12,6 +12,8 @@ import pytest
 from orchestrator.orphans import LOOK_SECONDS
 from orchestrator.project import PROJECT
 
+pytestmark = pytest.mark.alone
+
 SLEEP = [sys.executable, "-c", "import time; time.sleep(60)"]
 LAUNCH = f"""
 import subprocess, sys

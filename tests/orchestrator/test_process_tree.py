@@ -11,6 +11,8 @@ import pytest
 
 from orchestrator.process_tree import no_process_left
 
+pytestmark = pytest.mark.alone
+
 SLEEP = "import time; time.sleep(600)"
 DEAF = "import signal, time; signal.signal(signal.SIGTERM, signal.SIG_IGN); print(flush=True); time.sleep(600)"
 # Starts a child in a session of its own, says who it is, and dies: an orphan.

@@ -28,6 +28,8 @@ from orchestrator.sidecar import Provenance
 from orchestrator.view import Silent
 from parallel.layout import Layout
 
+pytestmark = pytest.mark.alone
+
 NUM_CPUS = 2
 
 

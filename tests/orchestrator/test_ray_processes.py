@@ -12,6 +12,8 @@ from orchestrator import ray_processes
 from orchestrator.errors import RayLost
 from orchestrator.ray_processes import PROGRAMS, RayProcesses
 
+pytestmark = pytest.mark.alone
+
 
 @pytest.fixture
 def programs(tmp_path):

@@ -21,6 +21,8 @@ from orchestrator.run import run_plan
 from orchestrator.run_status import State, read_run
 from orchestrator.view import Silent, Views
 
+pytestmark = pytest.mark.alone
+
 IDS = [f"{index:016x}" for index in range(6)]
 LAUNCH = {"job_name": "demo", "host": "elsewhere", "pid": 1, "began": "2024-01-01T00:00:00+00:00"}
 

@@ -13,6 +13,8 @@ from orchestrator.slurm_folder import SlurmFolder
 from orchestrator.slurm_job import EXIT_RESUMABLE, Asked, Job, _parser
 from orchestrator.slurm_steps import Allocation, ray_environment
 
+pytestmark = pytest.mark.alone
+
 NODES = ("n1", "n2", "n3")
 
 

@@ -10,6 +10,8 @@ import pytest
 from orchestrator.slurm_folder import SlurmFolder
 from orchestrator.slurm_steps import Allocation, RaySizes, RaySteps
 
+pytestmark = pytest.mark.alone
+
 NODES = ("n1", "n2")
 SRUN = """\
 echo "$@" >> {folder}/started

@@ -9,6 +9,8 @@ import pytest
 
 from orchestrator.termination import Terminated, handlers_kept, none_swallowed, terminated_like_interrupted
 
+pytestmark = pytest.mark.alone
+
 
 def test_handlers_that_a_library_replaces_are_put_back():
     with terminated_like_interrupted():

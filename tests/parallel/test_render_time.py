@@ -26,6 +26,8 @@ from parallel.render_time import (
 )
 from parallel.wan_shapes import SIZE_480P, SIZE_720P, WAN_1_3B, WAN_14B, VideoSize, WanShape, pass_flops
 
+pytestmark = pytest.mark.alone
+
 WORLD_SIZES = (1, 2, 4, 7, 8, 16, 24, 48)
 BASE = Render(model=WAN_14B, size=SIZE_720P, chip=H100, network=HOPPER_NODES)
 

@@ -9,6 +9,8 @@ from model_folders import make_wan_folder
 
 from orchestrator.slurm_folder import SlurmFolder
 
+pytestmark = pytest.mark.alone
+
 PROJECT = Path(__file__).resolve().parents[2]
 CPU = ["+job=demo", "slurm.gpus_per_node=0", "parallel=auto", "slurm.shared_folder=off"]
 

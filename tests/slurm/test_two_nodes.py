@@ -11,6 +11,8 @@ import yaml
 
 from orchestrator.slurm_folder import SlurmFolder
 
+pytestmark = pytest.mark.alone
+
 NUM_VIDEOS = 3
 
 

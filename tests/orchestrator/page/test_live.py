@@ -10,6 +10,8 @@ from orchestrator.page import live
 from orchestrator.page.files import PageFiles
 from orchestrator.page.live import PageView, finish_page
 
+pytestmark = pytest.mark.alone
+
 
 @pytest.fixture
 def run_folder(tmp_path):

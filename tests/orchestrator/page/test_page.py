@@ -72,8 +72,7 @@ def test_own_view_opens_and_closes_by_keyboard_and_gives_the_focus_back(real):
     page.keyboard.press("ArrowLeft")
     until(page, "document.getElementById('video-prompt').textContent === 'a small blue square'")
     page.keyboard.press("Escape")
-    until(page, "!document.querySelector('dialog').open")
-    assert "video=" not in page.url
+    until(page, "!document.querySelector('dialog').open && !location.hash.includes('video=')")
     assert page.evaluate("document.activeElement.querySelector('.prompt').textContent") == "a small blue square"
 
 
@@ -81,7 +80,7 @@ def test_own_view_can_be_kept_as_an_address_and_gone_back_from(real, real_run):
     page = real.page
     video_id = list(real_run.entries)[2]
     page.locator(f"[data-id='{video_id}']").click()
-    assert page.url.endswith(f"#video={video_id}")
+    until(page, f"location.hash === '#video={video_id}'")
     page.go_back()
     until(page, "!document.querySelector('dialog').open")
     real.open(f"#video={video_id}")
