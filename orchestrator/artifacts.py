@@ -4,6 +4,7 @@ import hashlib
 import json
 import os
 import re
+import shutil
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -79,9 +80,13 @@ class VideoFolder:
             self.tidy()
 
     def tidy(self) -> None:
-        """Remove what a video that is done needs no more: its latents, and what was counted of failures."""
+        """Remove what a video that is done needs no more: latents, checkpoints, and what was counted of failures.
+
+        The checkpoints go when the latents are kept; a rank that is killed between the two leaves both.
+        """
         for path in (self.latents, self.attempts, self.failure):
             path.unlink(missing_ok=True)
+        shutil.rmtree(self.checkpoints, ignore_errors=True)
 
     def read_sidecar(self) -> dict[str, Any]:
         """The finished video's record."""

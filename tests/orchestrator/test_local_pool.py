@@ -129,6 +129,7 @@ def test_decode_that_runs_out_of_memory_costs_no_latents(two_prompts, monkeypatc
     assert all("decode.parallel=true" in cause for cause in outcome.failed.values())
     two_prompts.retry.failed = True
     assert first.latents.is_file() and not first.is_done
+    (first.checkpoints / "000001").mkdir(parents=True)  # of a rank that was killed once it had kept the latents
     with monkeypatch.context() as patch:
         patch.setattr("orchestrator.engine.Engine.run_segment", lambda *_: pytest.fail("it was denoised again"))
         two_prompts.prompt, two_prompts.batch = undisturbed.requests[first.root.name].prompt, None
@@ -136,7 +137,7 @@ def test_decode_that_runs_out_of_memory_costs_no_latents(two_prompts, monkeypatc
     assert sha256_of(first.video) == expected
     record = first.read_sidecar()
     assert len(record["plan"]) == steps and record["seconds"]["stages"]["denoise"] > 0
-    assert not first.latents.exists()
+    assert not first.latents.exists() and not first.checkpoints.exists()
 
 
 def test_pool_answers_command_by_command(config):
@@ -181,12 +182,13 @@ def test_threads_are_those_of_a_rank(config):
     pool.close()
 
 
-@pytest.mark.parametrize("left", [".tmp-abc123.mp4", "latents.safetensors"])
+@pytest.mark.parametrize("left", [".tmp-abc123.mp4", "latents.safetensors", ".checkpoints/000001/rank-0.safetensors"])
 def test_files_that_a_killed_launch_left_are_gone_after_the_next_one(two_prompts, left):
-    """A temporary file, or the latents of a video that was done but for their removal."""
+    """A temporary file, or the latents or a checkpoint of a video that was done but for their removal."""
     plan = run(two_prompts)
     done, broken = (plan.run_folder.video(name) for name in plan.requests)
     broken.sidecar.unlink()
+    (done.root / left).parent.mkdir(parents=True, exist_ok=True)
     (done.root / left).write_bytes(b"half")
     run(two_prompts)
-    assert not (done.root / left).exists()
+    assert {path.name for path in done.root.iterdir()} == {"video.mp4", "preview.png", "video.json"}
