@@ -104,7 +104,7 @@ class InStep {
   pause() {
     this.isPlaying = false;
     this.videos.forEach((video) => video.pause());
-    this.align();
+    this.stand();
     this.show();
   }
 
@@ -134,6 +134,15 @@ class InStep {
   align() {
     const [first, second] = this.videos;
     if (second.readyState) second.currentTime = first.currentTime;
+  }
+
+  /** Put both to the middle of the first's frame: a browser rounds times, and at a frame's edge the two would show different ones. */
+  stand() {
+    const [first] = this.videos;
+    if (this.videos.some((video) => !video.readyState)) return;
+    const middle = 0.5 / this.fps;
+    const frame = Math.floor(Math.max(0, Math.min(first.currentTime, first.duration - middle)) * this.fps);
+    for (const video of this.videos) video.currentTime = frame / this.fps + middle;
   }
 
   show() {
