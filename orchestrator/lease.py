@@ -45,16 +45,14 @@ def lease(path: Path, *, what: str, rivals: Callable[[], Iterable[Path]] = tuple
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     token = uuid4().hex
-    owner = _claim(path, token)
-    if owner is None and (owner := _first_alive(rivals())) is not None:
-        path.unlink(missing_ok=True)
+    owner = _claim(path, token) or _yield_to(rivals, path)
     if owner is not None:
         raise BadInput(
             f"{what} is being rendered by another launch: process {owner.get('pid')} on {owner.get('host')}, "
             f"since {owner.get('since')}; wait for its end, end it, or give another output or job.shard"
         )
     closing = threading.Event()
-    thread = threading.Thread(target=_renew, args=(path, token, closing), name="lease", daemon=True)
+    thread = threading.Thread(target=_renew, args=(path, token, rivals, closing), name="lease", daemon=True)
     thread.start()
     try:
         yield
@@ -156,12 +154,22 @@ def _first_alive(leases: Iterable[Path]) -> dict[str, Any] | None:
     return next((owner for owner, path in owners if owner is not None and _may_be_alive(owner, path)), None)
 
 
-def _renew(path: Path, token: str, closing: threading.Event) -> None:
+def _yield_to(rivals: Callable[[], Iterable[Path]], path: Path) -> dict[str, Any] | None:
+    """Give the lease back where a rival's owner may be alive, who is returned."""
+    if (owner := _first_alive(rivals())) is not None:
+        path.unlink(missing_ok=True)
+    return owner
+
+
+def _renew(path: Path, token: str, rivals: Callable[[], Iterable[Path]], closing: threading.Event) -> None:
+    """Until closed, or until another has the lease: this process stood still for so long that it was taken for dead."""
     while not closing.wait(RENEW_SECONDS):
         with contextlib.suppress(OSError):  # the file system may be away for a moment
-            owner = _owner(_content(path))
+            content = _content(path)
+            owner = _owner(content)
+            if content is None and _make(path, token):  # whoever took it over has given it back meanwhile
+                owner = _yield_to(rivals, path)
             if owner is not None and owner.get("token") != token:
-                # This process stood still for so long that it was taken for dead.
                 log.error(
                     "%s belongs to process %s on %s now; this launch ends", path, owner.get("pid"), owner.get("host")
                 )

@@ -44,7 +44,11 @@ class PromptEmbeddings:
             seconds: after which no further text is begun, once the encoder is there.
 
         Returns:
-            How many of the first texts are there now: all of them, if there was time; at least one.
+            How many of the first texts are there now: all of them, if there was time and each could be encoded; at
+            least one.
+
+        Raises:
+            Exception: the first text cannot be encoded. Another's failure is for whoever needs that text first.
         """
         first = {text: index for index, text in reversed(list(enumerate(texts)))}
         missing = sorted(index for text, index in first.items() if self._read(text) is None)
@@ -56,9 +60,14 @@ class PromptEmbeddings:
             if index > missing[0] and monotonic() > deadline:
                 there = index
                 break
-            embedding = encoder.encode_text(texts[index]).cpu().contiguous()
-            with publish(self._path(texts[index])) as temporary:
-                save_file({"embedding": embedding}, temporary)
+            try:
+                self._encode(encoder, texts[index])
+            except Exception as error:
+                if index == 0:
+                    raise
+                log.warning("the text %.80r cannot be encoded ahead of its video: %s", texts[index], error)
+                there = index
+                break
         del encoder
         if torch.cuda.is_available():
             torch.cuda.empty_cache()
@@ -70,6 +79,11 @@ class PromptEmbeddings:
         embedding = self._read(text)
         assert embedding is not None
         return embedding
+
+    def _encode(self, encoder: TextEncoder, text: str) -> None:
+        embedding = encoder.encode_text(text).cpu().contiguous()
+        with publish(self._path(text)) as temporary:
+            save_file({"embedding": embedding}, temporary)
 
     def _path(self, text: str) -> Path:
         return self._folder / f"{content_hash([self._identity, text])[:32]}.safetensors"

@@ -222,11 +222,11 @@ class Scheduler:
             progress=ask.progress,
             began=self._clock(),
         )
-        self._view.gang_at(gang, ask.progress)
         self._submit(gang)
 
     def _submit(self, gang: str) -> None:
         task = self._busy[gang]
+        self._view.gang_at(gang, task.progress)
         task.began = self._clock()
         limit = self._hang_limits.of(task.shape, task.command.method)
         try:
@@ -260,7 +260,6 @@ class Scheduler:
             self._end(reply.gang, task, end.value)
             return
         task.command, task.progress = ask.command, ask.progress
-        self._view.gang_at(reply.gang, ask.progress)
         self._submit(reply.gang)
 
     def _end(self, gang: str, task: _Task, ending: Ending) -> None:
@@ -308,8 +307,10 @@ class Scheduler:
         if task is None:
             return
         task.script.close()
-        if task.command.method == "prepare":
-            self._texts.put_back(task.command.arguments[0])
+        own = texts_of(self._requests[task.video_id])
+        if task.command.method == "prepare" and self._texts.note_lost(task.command.arguments[0], own):
+            self._enqueue(task.video_id, first=True)
+            return
         folder = self._run_folder.video(task.video_id)
         if folder.is_done:  # lost between its record and the reply
             folder.clear()

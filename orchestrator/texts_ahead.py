@@ -1,6 +1,6 @@
 """Which texts a gang encodes before a video: its own, and a share of those that come next."""
 
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Iterable, Sequence
 
 from orchestrator.request import Request
@@ -19,12 +19,13 @@ class TextsAhead:
         """Those of all videos that wait; a text that occurs again counts once."""
         self._coming = deque(dict.fromkeys(texts))
         self._encoded: set[str] = set()
+        self._lost: Counter[str] = Counter()
 
     def take(self, own: Iterable[str], *, num_gangs: int) -> list[str]:
         """Texts to encode before the video that `own` belong to; none where these are encoded."""
         missing = [text for text in dict.fromkeys(own) if text not in self._encoded]
-        if not missing:
-            return []
+        if not missing or any(self._lost[text] > 1 for text in missing):
+            return missing
         # Every n-th of those that come next, as the n gangs take turns.
         coming = [self._coming.popleft() for _ in range(min(TEXTS_AHEAD * num_gangs, len(self._coming)))]
         left = [text for index, text in enumerate(coming) if index % num_gangs and text not in missing]
@@ -32,11 +33,22 @@ class TextsAhead:
         return missing + [text for text in coming[::num_gangs] if text not in missing]
 
     def note_encoded(self, texts: Sequence[str], number: int) -> None:
-        """The first so many are on the disk; for the others there was no time."""
+        """The first so many are on the disk. The next one's turn is with its own video, as it may have failed."""
         self._encoded.update(texts[:number])
-        self.put_back(texts[number:])
+        self._put_back(texts[number + 1 :])
 
-    def put_back(self, texts: Sequence[str]) -> None:
+    def note_lost(self, texts: Sequence[str], own: Iterable[str]) -> bool:
+        """A gang was lost while it encoded them; whether a text may be to blame that is not the video's own.
+
+        They are encoded ahead once more, as most likely none is. Those that another gang is lost at are then left to
+        the videos that they belong to.
+        """
+        others = [text for text in texts if text not in set(own)]
+        self._put_back([text for text in others if not self._lost[text]])
+        self._lost.update(texts)
+        return bool(others)
+
+    def _put_back(self, texts: Sequence[str]) -> None:
         """They were taken, and not encoded."""
         self._coming.extendleft(reversed(texts))
 

@@ -71,23 +71,50 @@ def test_lease_is_refused_while_a_rival_is_held_and_not_after_that(path):
         assert path.exists()
 
 
-def test_owner_that_was_taken_for_dead_ends_and_leaves_the_others_lease_alone(path, tmp_path):
-    """A real process that has lost its lease to another host meanwhile."""
+@pytest.fixture
+def holder(path):
+    """A real process that holds the lease, renews it all the time, and has a rival."""
     program = """
 import sys, time
 from pathlib import Path
 import orchestrator.lease as module
 module.RENEW_SECONDS = 0.05
-with module.lease(Path(sys.argv[1]), what="output=run"):
+path = Path(sys.argv[1])
+with module.lease(path, what="output=run", rivals=lambda: [path.with_name("rival.lease")]):
     print("held", flush=True)
     time.sleep(60)
 """
     with subprocess.Popen([sys.executable, "-c", program, path], stdout=subprocess.PIPE) as process:
         assert process.stdout.readline() == b"held\n"
-        write(path, host="elsewhere")
-        before = path.read_text(), path.stat().st_mtime_ns
-        assert process.wait(timeout=30) == -signal.SIGTERM
+        yield process
+        process.kill()
+
+
+def test_owner_that_was_taken_for_dead_ends_and_leaves_the_others_lease_alone(path, holder):
+    write(path, host="elsewhere")
+    before = path.read_text(), path.stat().st_mtime_ns
+    assert holder.wait(timeout=30) == -signal.SIGTERM
     assert (path.read_text(), path.stat().st_mtime_ns) == before
+
+
+def test_owner_whose_lease_is_gone_takes_it_again(path, holder):
+    """Another took it over and has given it back: a third must not get in."""
+    before = path.read_text()
+    path.unlink()
+    deadline = time.monotonic() + 30
+    while not path.exists() and time.monotonic() < deadline:
+        time.sleep(0.05)
+    assert json.loads(path.read_text())["token"] == json.loads(before)["token"]
+    with pytest.raises(BadInput, match=f"process {holder.pid} "), lease(path, what="output=run"):
+        pytest.fail("two owners")
+
+
+def test_owner_whose_lease_is_gone_ends_where_a_rival_has_come_meanwhile(path, holder):
+    rival = path.with_name("rival.lease")
+    with lease(rival, what="output=run job.shard=1/2"):
+        path.unlink()
+        assert holder.wait(timeout=30) == -signal.SIGTERM
+        assert rival.exists() and not path.exists()
 
 
 @pytest.mark.parametrize(("age", "is_refused"), [(0, True), (EXPIRES_SECONDS + 5, False)])

@@ -67,3 +67,22 @@ def test_any_text_stays_in_the_folder(loader, tmp_path, text):
     PromptEmbeddings(folder, loader, identity="m").prepare([text])
     assert len(list(folder.iterdir())) == 1
     assert [path.name for path in tmp_path.iterdir()] == ["embeddings"]
+
+
+def test_text_that_cannot_be_encoded_fails_whoever_needs_it_first(pipe, tmp_path):
+    class Choosy(TextEncoder):
+        def encode_text(self, text):
+            if text == "bad":
+                raise ValueError("bad text")
+            return super().encode_text(text)
+
+    def load() -> TextEncoder:
+        return Choosy(pipe.tokenizer, pipe.text_encoder, max_sequence_length=24)
+
+    embeddings = PromptEmbeddings(tmp_path, load, identity="m")
+    assert embeddings.prepare(["one", "two", "bad", "three"]) == 2
+    assert len(list(tmp_path.iterdir())) == 2
+    with pytest.raises(ValueError, match="bad text"):
+        embeddings.prepare(["bad", "three"])
+    with pytest.raises(ValueError, match="bad text"):
+        embeddings.get("bad")

@@ -228,3 +228,30 @@ def test_texts_for_which_there_was_no_time_are_encoded_before_later_videos(tmp_p
     done = [text for share in shares for text in share[:5]]
     assert len(done) == len(set(done)) == 21, "each once"
     assert len(shares) == 5
+
+
+class KilledByOneText(BookkeepingPool):
+    """Loses every gang that encodes one text, ahead of its video or for it."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__(1)
+        self._text = text
+
+    def submit(self, gang, command, **options):
+        texts = command.arguments[0] if command.method == "prepare" else ()
+        if command.method == "encode":
+            texts = (command.arguments[1].prompt,)
+        if self._text in texts:
+            self._gangs[gang].fails = "rank 0 on node died"
+        super().submit(gang, command, **options)
+
+
+@pytest.mark.parametrize("which", [0, 7])
+def test_text_that_kills_whoever_encodes_it_costs_its_own_video_alone(tmp_path, make_batch, which):
+    batch = make_batch(10, num_steps=2)
+    bad = list(batch)[which]
+    pool = KilledByOneText(batch[bad].prompt)
+    outcome = render(pool, batch, RunFolder(tmp_path), max_attempts=3, backoff_seconds=0.0)
+    assert list(outcome.failed) == [bad]
+    assert len(pool.lost) == 3 + 2, "twice ahead, together with others, then in three attempts of its own"
+    assert sum(command.method == "publish" for command in pool.commands["gang 0"]) == 9
