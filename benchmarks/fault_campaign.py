@@ -17,6 +17,8 @@ from benchmarks.fault_position import STAGES, look
 
 TARGETS = {"rank": 10, "decode worker": 4, "driver": 4, "raylet": 2, "gcs_server": 2}
 """How often each is drawn, of all together."""
+READ_OUT = ("rank", "decode worker")
+"""Targets whose stage decides whether a stage was hit: the others bring all down, whatever it is doing."""
 DECODE_STAGES = ("decode", "publish")
 FREEZES = 0.4
 """Share of the faults that freeze instead of killing."""
@@ -38,9 +40,19 @@ class Campaign:
     """A batch and all that befalls it."""
 
     def __init__(
-        self, arguments: Sequence[str], *, folder: Path, run: Path, drawn: random.Random, console: Console
+        self,
+        arguments: Sequence[str],
+        *,
+        folder: Path,
+        run: Path,
+        drawn: random.Random,
+        console: Console,
+        every_stage: bool = True,
     ) -> None:
-        """`arguments` are those of the main command, `run` its output folder, `folder` the working directory."""
+        """`arguments` are those of the main command, `run` its output folder, `folder` the working directory.
+
+        With `every_stage` the last faults wait for the stages that chance has left out.
+        """
         self.faults: list[Fault] = []
         self.left: list[str] = []
         self.num_launches = 0
@@ -50,7 +62,14 @@ class Campaign:
         self._run = run
         self._drawn = drawn
         self._console = console
+        self._every_stage = every_stage
         self._decoder: psutil.Process | None = None
+
+    @property
+    def missed(self) -> list[str]:
+        """Stages in which no rank and no decode worker was hit yet."""
+        hit = {fault.stage for fault in self.faults if fault.target in READ_OUT}
+        return [stage for stage in STAGES if stage not in hit]
 
     def survive(self, num_faults: int) -> None:
         """Until all faults are spent and a launch has ended with all done."""
@@ -86,7 +105,7 @@ class Campaign:
                     # The first is for the encoding of the texts, which is over soon.
                     next_at = time.time() + (self._drawn.uniform(0.1, WAIT_SECONDS) if self.faults else 0.0)
                 if next_at is not None and time.time() >= next_at:
-                    self._strike(launch)
+                    self._strike(launch, num_faults - len(self.faults))
                     next_at = None
             if is_waiting and pending is not None and time.time() - pending.at > RESUME_SECONDS:
                 pending.seconds_to_resume = float("inf")
@@ -98,12 +117,15 @@ class Campaign:
             return launch.began + self._drawn.uniform(1.0, STARTING_SECONDS)
         return None
 
-    def _strike(self, launch: Launch) -> None:
+    def _strike(self, launch: Launch, num_left: int) -> None:
         target = "rank"
-        if self.faults:
+        must_hit = self.missed if self._every_stage and num_left <= len(self.missed) else []
+        if must_hit:
+            target = "decode worker" if must_hit[0] in DECODE_STAGES else "rank"
+        elif self.faults:
             target = self._drawn.choices(list(TARGETS), weights=list(TARGETS.values()))[0]
         kind = signal.SIGSTOP if self._drawn.random() < FREEZES else signal.SIGKILL
-        found = self._stop_one(launch, target) if target in ("rank", "decode worker") else self._stop_all(launch)
+        found = self._stop_one(launch, target, must_hit) if target in READ_OUT else self._stop_all(launch)
         if found is None:
             return
         victim, stage, stopped = found
@@ -127,15 +149,19 @@ class Campaign:
             victim.resume()
             fault.at = time.time()
 
-    def _stop_one(self, launch: Launch, target: str) -> tuple[psutil.Process, str, list[psutil.Process]] | None:
-        """Stop a rank or the decode worker: in a stage that was not hit yet, or where it happens to be."""
-        hit = {fault.stage for fault in self.faults}
+    def _stop_one(
+        self, launch: Launch, target: str, must_hit: Sequence[str]
+    ) -> tuple[psutil.Process, str, list[psutil.Process]] | None:
+        """Stop a rank or the decode worker: in a stage that was not hit yet, or where it happens to be.
+
+        Where there are stages that it must be in, it is let go on when it comes to none of them.
+        """
         wanted = [stage for stage in STAGES if (stage in DECODE_STAGES) == (target == "decode worker")]
-        wanted = [stage for stage in wanted if stage not in hit] or wanted
+        wanted = [stage for stage in wanted if stage in self.missed] or wanted
         seconds = 0.0
         if not self.faults:
             wanted, seconds = ["encode"], AIM_SECONDS
-        elif self._drawn.random() < AIMED or (target == "decode worker" and not self._knows_decoder()):
+        elif must_hit or self._drawn.random() < AIMED or (target == "decode worker" and not self._knows_decoder()):
             seconds = AIM_SECONDS
         deadline = time.time() + seconds
         while launch.is_running:
@@ -148,7 +174,7 @@ class Campaign:
                     stage = look(actor.pid)
                     if stage in DECODE_STAGES:
                         self._decoder = actor
-                    if time.time() > deadline or stage in wanted:
+                    if stage in wanted or (time.time() > deadline and not must_hit):
                         return actor, stage, []
                     actor.resume()
             if time.time() > deadline:
