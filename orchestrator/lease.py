@@ -162,7 +162,7 @@ def _yield_to(rivals: Callable[[], Iterable[Path]], path: Path) -> dict[str, Any
 
 
 def _renew(path: Path, token: str, rivals: Callable[[], Iterable[Path]], closing: threading.Event) -> None:
-    """Until closed, or until another has the lease: this process stood still for so long that it was taken for dead."""
+    """Until closed, or until another has it: this process stood still for so long that it was taken for dead."""
     while not closing.wait(RENEW_SECONDS):
         with contextlib.suppress(OSError):  # the file system may be away for a moment
             content = _content(path)

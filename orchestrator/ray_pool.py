@@ -235,15 +235,15 @@ class RayPool:
     def _shrink(self, gang: RayGang) -> None:
         """Ask for less room, in the place of a gang for which there is none any more; or let it go."""
         smaller = smaller_plan(self._plan, gang.layout)
-        if self._plan.cluster.follows_nodes:
-            smaller = self._largest_that_fits(smaller, self._room_left())
-            if smaller is None and any(self._gangs[name].has_place for name in self.gangs):
+        fitting = self._largest_that_fits(smaller, self._room_left())
+        if fitting is None and self._plan.cluster.follows_nodes:
+            if any(self._gangs[name].has_place for name in self.gangs):
                 log.info("%s  let go: the cluster has no room for it any more", gang.name)
                 gang.kill()
                 del self._gangs[gang.name]
-        if smaller is not None:
+        elif (plan := fitting or smaller) is not None:
             gang.kill()
-            self._begin(gang.name, smaller, is_rebuilt=True)
+            self._begin(gang.name, plan, is_rebuilt=True)
 
     def _add_gangs(self) -> None:
         """Begin further gangs, as large as planned or as one that had to shrink, while there are videos for them."""

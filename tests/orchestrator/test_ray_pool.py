@@ -296,6 +296,23 @@ def test_gang_that_had_to_shrink_is_built_anew_once_there_is_room_and_videos_wai
     shrunk.close()
 
 
+def test_gang_shrinks_at_once_to_what_there_is_room_for(pool, plan, monkeypatch):
+    """The pool above is closed by now."""
+    monkeypatch.setattr("orchestrator.ray_pool.PLACEMENT_SECONDS", 1.0)
+    asked, begin = [], type(pool)._begin
+
+    def note(self, name, wanted=None, **options):
+        asked.append((wanted or self._plan).layout.world_size)
+        begin(self, name, wanted, **options)
+
+    monkeypatch.setattr(type(pool), "_begin", note)
+    large = type(pool)(replace(plan, layout=Layout(ulysses=8)), actor_class=LightActor)
+    large._gangs["gang 0"].is_rebuilt = True
+    assert wait_for(large, GangReady).gang == "gang 0"
+    assert asked == [8, NUM_CPUS], "seven, six and so on would be waited for in vain, each for a while"
+    large.close()
+
+
 def test_no_gang_is_added_where_a_decode_worker_waits_for_its_place(follow):
     with taken(1):
         follower = follow(1, num_decoders=1)
