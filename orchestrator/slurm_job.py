@@ -25,6 +25,7 @@ from orchestrator.room import Room
 from orchestrator.slurm_folder import SlurmFolder
 from orchestrator.slurm_query import SlurmRefused, ask_slurm
 from orchestrator.slurm_steps import Allocation, RaySizes, RaySteps, own_tmp, python_command, ray_environment
+from orchestrator.slurm_time import driver_seconds
 
 EXIT_FAILED = 1
 EXIT_RESUMABLE = 75
@@ -178,11 +179,8 @@ class Job:
             time.sleep(POLL_SECONDS)
 
     def _grace_seconds(self) -> float:
-        """How long the driver may take to stop: the rest is for Ray's end and the way back into the queue."""
-        if self.asked.to_go:
-            return TERMINATED_SECONDS
-        seconds: float = self.options.signal_seconds
-        return max(seconds / 2, seconds - 60)
+        """How long the driver may take to stop."""
+        return TERMINATED_SECONDS if self.asked.to_go else driver_seconds(self.options.signal_seconds)
 
     def _gets_further(self) -> bool:
         """Whether the restarts of this job have brought anything."""

@@ -26,10 +26,12 @@ from orchestrator.slurm_config import SlurmConfig, SubmitConfig
 from orchestrator.slurm_folder import SlurmFolder
 from orchestrator.slurm_prediction import least_video_seconds
 from orchestrator.slurm_query import Node, NoSlurm, SlurmRefused, slurm_state
-from orchestrator.slurm_time import format_time
+from orchestrator.slurm_time import driver_seconds, format_time
 from parallel.layout import Layout
 from parallel.render_case import Rounds
 
+LEAVING_SECONDS = 20
+"""Of the seconds that a driver has to stop: for itself, once its gangs have come to a checkpoint."""
 _OWN_FIELDS = {
     *("cluster", "cluster.kind", "cluster.address", "cluster.num_gangs", "cluster.device"),
     *("slurm", "output", "dry_run"),
@@ -290,6 +292,9 @@ def _launch_words(config: SubmitConfig, launch: LaunchPlan, typed: Sequence[str]
         words += ["parallel.shard_blocks=true"] if launch.shard_blocks else []
     if "cluster.cpus_per_rank" not in given:  # conf/cluster/slurm.yaml may say it, which the launch does not read
         words.append(f"cluster.cpus_per_rank={config.cluster.cpus_per_rank}")
+    if "checkpoint.grace" not in given:
+        grace = max(config.checkpoint.grace, driver_seconds(config.slurm.signal_seconds) - LEAVING_SECONDS)
+        words.append(f"checkpoint.grace={grace:g}")
     if config.slurm.array is not None:
         words.append(Verbatim(f'"job.shard=$SLURM_ARRAY_TASK_ID/{config.slurm.array}"'))
     return words

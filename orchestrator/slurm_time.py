@@ -34,6 +34,11 @@ def format_time(seconds: int) -> str:
     return f"{days}-{hours:02}:{minutes:02}:{rest:02}"
 
 
+def driver_seconds(signal_seconds: float) -> float:
+    """How long a driver may take to stop, of the seconds before the end: the rest is for Ray's and the way back."""
+    return max(signal_seconds / 2, signal_seconds - MINUTE)
+
+
 def _parse_units(text: str) -> int | None:
     found = _UNITS.fullmatch(text.strip().lower())
     if not found or not any(found.groups()):

@@ -92,6 +92,18 @@ def test_decode_workers_of_ranks_on_gpus_have_cores_too(job):
     assert {"#SBATCH --cpus-per-task=36", "--ranks-per-node=8", "--decoders-per-node=1"} <= set(words)
 
 
+@pytest.mark.parametrize(
+    ("signal_seconds", "typed", "grace"), [(300, [], 220), (30, [], 30), (300, ["checkpoint.grace=90"], 90)]
+)
+def test_gangs_have_as_long_to_come_to_a_checkpoint_as_the_job_waits_for_the_driver(
+    job, signal_seconds, typed, grace
+):
+    """A full round of a large video may take longer than the half minute of a launch at a terminal."""
+    job.slurm.signal_seconds = signal_seconds
+    words = words_of(plan_job(job, ["+job=demo", *typed]).script)
+    assert [word for word in words if word.startswith("checkpoint.grace=")] == [f"checkpoint.grace={grace}"]
+
+
 def test_objective_leaves_the_decode_workers_their_cores(job):
     job.job.objective, job.decode.workers = "throughput", 2
     assert plan_job(job, TYPED).gangs.startswith("6 gangs of one rank, for throughput: ")
