@@ -10,6 +10,9 @@ from benchmarks.page_run import make_run, prompts_of
 from orchestrator.artifacts import RunFolder, publish_json
 from orchestrator.page.files import PageFiles
 
+pytestmark = pytest.mark.alone
+"""Videos are played."""
+
 
 @pytest.fixture(scope="session")
 def large_run(tmp_path_factory):
@@ -142,7 +145,7 @@ def test_pairs_play_in_step_with_their_figures(real):
     pair.get_by_role("button").click()
     until(
         page,
-        "videos => videos.every(one => one.paused && !one.seeking) && videos[0].currentTime === videos[1].currentTime",
+        "videos => videos.every(one => one.paused && !one.seeking && one.currentTime === videos[0].currentTime)",
         [first.element_handle(), second.element_handle()],
     )
     within = first.evaluate("video => video.currentTime * 8 % 1")
