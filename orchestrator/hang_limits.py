@@ -5,9 +5,9 @@ from collections.abc import Hashable
 HANG_FACTOR = 10.0
 HANG_SECONDS = 60.0
 """A command hangs if it takes ten times as long as the slowest of its kind, and longer than a minute."""
-PREPARE_SECONDS = 3600.0
-"""Limit of encoding texts ahead, which says nothing of the next time: all may be there already, or none, and then the
-encoder is loaded as slowly as the whole model may be."""
+FIRST_SECONDS = 3600.0
+"""Limit of the first of a kind, which may load or compile; and always of encoding texts ahead, which says nothing of
+the next time: all may be there already, or none, and then the encoder is loaded as slowly as the whole model may be."""
 
 
 class HangLimits:
@@ -20,11 +20,9 @@ class HangLimits:
         """A command on a video of this shape has ended."""
         self._slowest[shape, method] = max(self._slowest.get((shape, method), 0.0), seconds)
 
-    def of(self, shape: Hashable, method: str) -> float | None:
-        """Seconds that the next such command may take; None before one has ended, which may load or compile."""
-        if method == "prepare":
-            return PREPARE_SECONDS
+    def of(self, shape: Hashable, method: str) -> float:
+        """Seconds that the next such command may take."""
         slowest = self._slowest.get((shape, method))
-        if slowest is None:
-            return None
+        if slowest is None or method == "prepare":
+            return FIRST_SECONDS
         return max(HANG_FACTOR * slowest, HANG_SECONDS)

@@ -1,5 +1,6 @@
 """Ranks without a model: for tests of where gangs are and when they come, not of what they render."""
 
+import time
 from collections.abc import Sequence
 
 from orchestrator.rank import RankActor, RankSpec
@@ -19,6 +20,8 @@ class LightWorker:
         pass
 
     def prepare(self, texts: Sequence[str]) -> StageReport:
+        if "hang" in texts:
+            time.sleep(600)
         return StageReport(stage=Stage.ENCODE, seconds=0.0)
 
 

@@ -296,6 +296,21 @@ def test_gang_that_had_to_shrink_is_built_anew_once_there_is_room_and_videos_wai
     shrunk.close()
 
 
+def test_rank_that_stays_in_one_command_for_too_long_is_given_up_though_it_answers(pool, plan):
+    """The pool above is closed by now."""
+    light = type(pool)(plan, actor_class=LightActor)
+    gang = wait_for(light, GangReady).gang
+    light.submit(gang, Command("prepare", (("done at once",),)), limit_seconds=1.0)
+    wait_for(light, Reply)
+    begin = time.monotonic()
+    light.submit(gang, Command("prepare", (("hang",),)), limit_seconds=5.0)
+    lost = wait_for(light, GangLost)
+    assert time.monotonic() - begin >= 5.0, "it answers, and is not taken for silent"
+    assert lost.cause.startswith("rank 0 on ") and "rank 1 on " in lost.cause and " hangs: " in lost.cause
+    assert wait_for(light, GangReady).gang == gang, "built again"
+    light.close()
+
+
 def test_gang_shrinks_at_once_to_what_there_is_room_for(pool, plan, monkeypatch):
     """The pool above is closed by now."""
     monkeypatch.setattr("orchestrator.ray_pool.PLACEMENT_SECONDS", 1.0)

@@ -10,6 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from orchestrator.artifacts import RunFolder
+from orchestrator.hang_limits import FIRST_SECONDS
 from orchestrator.checkpoint_store import generations
 from orchestrator.policy import CheckpointState, Stop
 from orchestrator.reports import Stage
@@ -221,7 +222,7 @@ def test_segment_may_take_ten_times_the_slowest_before_it_counts_as_hung(tmp_pat
 
     pool.submit = watched
     render(pool, make_batch(1), RunFolder(tmp_path))
-    assert limits[0] is None
+    assert limits[0] == FIRST_SECONDS
     assert limits[1:] == [60.0] * (len(limits) - 1)
 
 
