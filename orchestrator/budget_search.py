@@ -27,7 +27,8 @@ def budget_candidates(grams_VTT: torch.Tensor, base: ForecastSettings, num_full:
     different.
 
     Args:
-        grams_VTT: of each of V videos the inner products of the features of all T steps.
+        grams_VTT: of each of V videos the inner products of the features of all T steps as they are, not normalised:
+            so the engine measures what forecasts err by.
         base: what is the same in all of them.
         num_full: full rounds.
     """

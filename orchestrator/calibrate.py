@@ -92,26 +92,31 @@ def _calibrate(composed: DictConfig, console: Console) -> int:
     if config.dry_run:
         return 0
 
-    from orchestrator.calibration import as_configuration, candidates, record, try_out, wait_until_ready  # noqa: PLC0415
+    from orchestrator import calibration  # noqa: PLC0415
     from orchestrator.run import gangs_of  # noqa: PLC0415
     from orchestrator.termination import terminated_like_interrupted  # noqa: PLC0415
 
     fitted, tried = requests[: config.fit_videos], requests[config.fit_videos : needed]
     with terminated_like_interrupted(), gangs_of(plan, console) as pool:
-        wait_until_ready(pool)
+        calibration.wait_until_ready(pool)
         console.print(f"rendering {len(fitted)} videos with all rounds full")
-        grams_VTT = record(pool, fitted, features, token_stride=config.token_stride)
-        found = candidates(grams_VTT, identity, config.num_full, features, plans=config.plans, budgets=config.budgets)
+        grams = calibration.record(pool, fitted, features, token_stride=config.token_stride)
+        found = calibration.candidates(
+            grams, identity, config.num_full, features, plans=config.plans, budgets=config.budgets
+        )
+        calibration.check_plans(found, identity.num_steps, config.num_full)
         console.print(f"rendering {len(tried)} other videos with {len(found)} candidates")
-        trials = try_out(pool, tried, found, config.num_full)
+        trials = calibration.try_out(pool, tried, found, config.num_full)
     for trial in trials:
         figures = f"{trial.decibels:6.1f} dB, worst {trial.worst:5.1f}, full rounds {trial.full_rounds:4.1f}"
         console.print(f"{figures}  {trial.name}", highlight=False)
-    best = trials[0]
+    best = calibration.best_of(trials, config.num_full)
     file.write_text(
         f"# {best.name}; for {plan.model.name}, {identity.num_steps} steps, shift {identity.flow_shift:g} and "
         f"guidance {identity.guidance_scale:g} alone.\n# Written by orchestrator.calibrate.\n"
-        + yaml.safe_dump(as_configuration(best.forecast), sort_keys=False, default_flow_style=None, width=118),
+        + yaml.safe_dump(
+            calibration.as_configuration(best.forecast), sort_keys=False, default_flow_style=None, width=118
+        ),
         encoding="utf-8",
     )
     console.print(f"wrote {file}: use it as forecast={file.stem}", soft_wrap=True)

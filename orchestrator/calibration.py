@@ -5,8 +5,9 @@ from these alone; and renders of other videos with each candidate, since what er
 in the closed one.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
+from functools import partial
 from itertools import pairwise
 from math import inf, isfinite, log10
 from statistics import fmean
@@ -15,7 +16,7 @@ from typing import Any
 import torch
 
 from orchestrator.budget_search import budget_candidates
-from orchestrator.errors import GangFailed
+from orchestrator.errors import BadInput, GangFailed
 from orchestrator.pool import Command, GangLost, GangReady, Pool, Reply
 from orchestrator.request import Request
 from spectrum import (
@@ -41,6 +42,19 @@ LENIENCE = 0.5
 TAILS = (0, 2, 4)
 """At most so many forecasts after the last full round of a plan that is searched for."""
 _GROWTHS = (0.75, 3.0, *(step / 100 for step in range(0, 2001, 5)))
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Grams:
+    """The inner products of the features of all T steps of V videos: (V, T, T), float64.
+
+    Each video counts alike: its matrices are divided by their mean diagonals.
+    """
+
+    raw: torch.Tensor
+    """Of the features as they are, which the engine measures an error budget by."""
+    normed: torch.Tensor
+    """Of hidden states as the output head takes them, normalised over each token's channels; of velocities `raw`."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -85,23 +99,16 @@ def wait_until_ready(pool: Pool) -> None:
                 raise GangFailed(f"{gang} failed: {cause}\n{details}")
 
 
-def record(pool: Pool, requests: Sequence[Request], features: Features, *, token_stride: int) -> torch.Tensor:
-    """The inner products of the features of all steps, of videos with all rounds full.
-
-    Each video counts alike: its matrix is divided by its mean diagonal.
-
-    Returns:
-        (V, T, T), float64.
-    """
-    grams = [
-        torch.tensor(result, dtype=torch.float64)
-        for result in _spread(pool, [Command("record_gram", (one, features, token_stride)) for one in requests])
-    ]
-    return torch.stack([gram / gram.diagonal().mean() for gram in grams])
+def record(pool: Pool, requests: Sequence[Request], features: Features, *, token_stride: int) -> Grams:
+    """What is needed of the features of all steps, from videos with all rounds full."""
+    commands = [Command("record_grams", (one, features, token_stride)) for one in requests]
+    grams_VGTT = torch.tensor(_spread(pool, commands), dtype=torch.float64)
+    grams_VGTT /= grams_VGTT.diagonal(dim1=2, dim2=3).mean(dim=2)[..., None, None]
+    return Grams(raw=grams_VGTT[:, 0], normed=grams_VGTT[:, -1])  # of velocities there is one
 
 
 def candidates(
-    grams_VTT: torch.Tensor,
+    grams: Grams,
     made_for: CalibratedFor,
     num_full: int,
     features: Features,
@@ -113,10 +120,10 @@ def candidates(
     papers = _papers_for(made_for, num_full)
     found = {"the paper's method and plan": papers}
     if plans:
-        found |= _with_plans(grams_VTT.mean(dim=0), made_for, num_full, features)
+        found |= _with_plans(grams.normed.mean(dim=0), made_for, num_full, features)
     if budgets:
         base = replace(_papers(made_for.num_steps, num_full), features=features, calibration=papers.calibration)
-        found |= budget_candidates(grams_VTT, base, num_full)
+        found |= budget_candidates(grams.raw, base, num_full)
     return found
 
 
@@ -124,7 +131,11 @@ def _with_plans(
     gram_TT: torch.Tensor, made_for: CalibratedFor, num_full: int, features: Features
 ) -> dict[str, ForecastSettings]:
     plans = _plans(gram_TT, made_for, num_full)
-    priors: dict[str, StepForecaster] = {"reuse": reuse_weights, "damped": damped_weights}
+    priors: dict[str, StepForecaster] = {
+        "reuse": reuse_weights,
+        "damped": damped_weights,
+        "spectrum": partial(ForecastSettings().weights, num_steps=made_for.num_steps),
+    }
     found = {}
     for plan_name, plan in plans.items():
         bare = Calibration(made_for=made_for, full_steps=plan.full_steps)
@@ -169,6 +180,36 @@ def try_out(
         return trial.full_rounds <= num_full + LENIENCE, trial.mark if isfinite(trial.mark) else -inf
 
     return sorted(trials, key=rank, reverse=True)
+
+
+def check_plans(tried: dict[str, ForecastSettings], num_steps: int, num_full: int) -> None:
+    """Before anything is rendered with them: whether one of the candidates may be chosen.
+
+    Raises:
+        BadInput: none has an error budget, and the plans of all take more than `num_full` full rounds.
+    """
+    if not any(one.is_adaptive for one in tried.values()):
+        _check_full_rounds({name: one.plan(num_steps).num_full for name, one in tried.items()}, num_full)
+
+
+def best_of(trials: Sequence[Trial], num_full: int) -> Trial:
+    """The first of trials in the order of `try_out`.
+
+    Raises:
+        BadInput: all took more than `num_full` full rounds.
+    """
+    _check_full_rounds({trial.name: trial.full_rounds for trial in trials}, num_full)
+    return trials[0]
+
+
+def _check_full_rounds(taken: Mapping[str, float], num_full: int) -> None:
+    """`LENIENCE` is granted."""
+    name = min(taken, key=lambda one: taken[one])
+    if taken[name] > num_full + LENIENCE:
+        raise BadInput(
+            f"num_full={num_full} is less than any candidate takes: the fewest full rounds are {taken[name]:.3g}, of "
+            f"{name}. Raise num_full, or let plans=true look for plans of just as many"
+        )
 
 
 def as_configuration(forecast: ForecastSettings) -> dict[str, Any]:

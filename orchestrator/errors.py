@@ -2,7 +2,7 @@
 
 OrchestratorError
 ├── BadInput          what the user asked for cannot be done; found before anything expensive; exit status 2
-├── DecodeMemoryError decoding did not fit; the latents are kept, and the message says what to change
+├── RenderMemoryError a stage of a video did not fit the GPU's memory; the message says what to change
 ├── GangFailed        a rank of a gang died or raised; carries the rank's own traceback; exit status 1
 │   └── RankFailed    this process's own, which cannot go on: its video is counted as having failed
 ├── DiskFull          nothing can be written to the run folder any more; exit status 1
@@ -24,8 +24,8 @@ class BadInput(OrchestratorError):
         super().__init__("\n".join(_printable(line) for line in lines))
 
 
-class DecodeMemoryError(OrchestratorError):
-    """Decoding ran out of memory."""
+class RenderMemoryError(OrchestratorError):
+    """Denoising or decoding ran out of memory."""
 
 
 class GangFailed(OrchestratorError):

@@ -33,7 +33,6 @@ from orchestrator.choices import Device
 from orchestrator.decode import decode_latents
 from orchestrator.device_figures import device_name, is_usable, peak_memory_bytes
 from orchestrator.engine import Engine
-from orchestrator.errors import DecodeMemoryError
 from orchestrator.freezing import freeze, freeze_latents, thaw, thaw_latents
 from orchestrator.gram_recorder import GramRecorder
 from orchestrator.latents_file import Denoised, try_latents, write_latents
@@ -44,6 +43,7 @@ from orchestrator.loading import (
     load_vae,
     vae_scales,
 )
+from orchestrator.memory_advice import memory_explained
 from orchestrator.prompt_embeddings import AHEAD_SECONDS, PromptEmbeddings, open_embeddings
 from orchestrator.rank import RankSpec
 from orchestrator.render_state import Branch, RenderState
@@ -165,7 +165,8 @@ class Worker:
         assert self._engine is not None and self._video is not None and self._video.state is not None
         video, state = self._video, self._video.state
         begin = perf_counter()
-        rounds = self._engine.run_segment(state)
+        with memory_explained(Stage.DENOISE, self._spec, video.request):
+            rounds = self._engine.run_segment(state)
         seconds = perf_counter() - begin
         video.seconds[Stage.DENOISE] = video.seconds.get(Stage.DENOISE, 0.0) + seconds
         return StageReport(stage=Stage.DENOISE, seconds=seconds, rounds=rounds, is_complete=state.is_denoised)
@@ -292,8 +293,8 @@ class Worker:
         self._video = None
         return report
 
-    def record_gram(self, request: Request, features: Features, token_stride: int) -> StageReport:
-        """Render with all rounds full; the inner products of the features of all steps, over all ranks' tokens."""
+    def record_grams(self, request: Request, features: Features, token_stride: int) -> StageReport:
+        """Render with all rounds full; `GramRecorder.grams`, over all ranks' tokens."""
         assert self._engine is not None and self._group is not None
         begin = perf_counter()
         all_full = replace(request, forecast=ForecastSettings(method=Method.NONE, features=features))
@@ -303,8 +304,8 @@ class Worker:
             self._denoise_alone(all_full)
         finally:
             self._engine.observer = None
-        gram = self._group.sum(recorder.gram(), self._device)
-        return StageReport(stage=Stage.DENOISE, seconds=perf_counter() - begin, result=gram.tolist())
+        grams = self._group.sum(recorder.grams(), self._device)
+        return StageReport(stage=Stage.DENOISE, seconds=perf_counter() - begin, result=grams.tolist())
 
     def compare_forecasts(self, request: Request, candidates: Sequence[ForecastSettings]) -> StageReport:
         """Of each candidate: its latents' error relative to those of all rounds full, and its full rounds."""
@@ -387,12 +388,6 @@ class Worker:
         assert self._video is not None and self._video.denoised is not None
         if self._vae is None:
             return
-        try:
-            self._video.frames = decode_latents(
-                self._vae, self._video.denoised.latents, tiling=self._video.request.decode_tiling
-            )
-        except torch.OutOfMemoryError as error:
-            raise DecodeMemoryError(
-                "decoding ran out of GPU memory; the latents are on the disk and the same command goes on from "
-                "them: add decode.parallel=true to decode on all ranks of the gang"
-            ) from error
+        request, latents = self._video.request, self._video.denoised.latents
+        with memory_explained(Stage.DECODE, self._spec, request):
+            self._video.frames = decode_latents(self._vae, latents, tiling=request.decode_tiling)

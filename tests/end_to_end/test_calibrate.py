@@ -131,7 +131,7 @@ def test_launch_follows_the_calibrated_plan(use, calibrated):
 
 
 def test_budget_is_found_used_and_refused_elsewhere(calibrate, use):
-    done, file = calibrate("budget", "plans=false")
+    done, file = calibrate("budget", "plans=false", "features=hidden")
     assert done.returncode == 0, done.stderr
     tried = [line for line in done.stderr.splitlines() if " dB, worst" in line]
     assert len(tried) > 3 and sum("error budget" in line for line in tried) == len(tried) - 1
@@ -141,6 +141,15 @@ def test_budget_is_found_used_and_refused_elsewhere(calibrate, use):
     assert f"an error budget of {written['error_budget']:g}" in launched.stdout + launched.stderr
     refused = use("denoise.guidance_scale=7", forecast="budget")
     assert refused.returncode == 2 and "forecast.calibration was made for" in refused.stderr
+
+
+def test_fewer_full_rounds_than_can_be_had_write_nothing_and_render_no_candidate(calibrate):
+    """Of ten steps: the paper's plan takes six, and gaps under a budget grow too slowly for two."""
+    done, file = calibrate("dear", "plans=false", "num_full=2")
+    assert done.returncode == 2
+    assert "num_full=2 is less than any candidate takes: the fewest full rounds are 6, of the paper's" in done.stderr
+    assert "rendering 2 videos" in done.stderr and "candidates" not in done.stderr.replace("any candidate", "")
+    assert "Traceback" not in done.stderr and not file.exists()
 
 
 @pytest.mark.parametrize("change", ["denoise.guidance_scale=7", "denoise.flow_shift=5"])

@@ -23,6 +23,7 @@ from spectrum import (
     node_plan,
     remove_spectrum,
 )
+from spectrum.forecasters.svd import principal_forecast
 
 CPU = torch.device("cpu")
 ALL_FULL = ForecastSettings(method=Method.NONE)
@@ -31,6 +32,7 @@ FORECASTS = [
     ForecastSettings(growth=3.0, blend=0.5),
     ForecastSettings(method=Method.TAYLOR, order=2),
     ForecastSettings(method=Method.REUSE, warmup_steps=1, window=3),
+    ForecastSettings(method=Method.SVD, rank=8),
 ]
 
 
@@ -118,6 +120,36 @@ def test_forecasts_give_the_latents_of_the_pipeline_with_spectrum_applied_bit_fo
     latents = render(request)
     assert torch.equal(latents, render_with_spectrum(request))
     assert not torch.equal(latents, without_forecasts), "a forecast must change something"
+
+
+class Velocities:
+    """A solver that keeps the velocity of every step that it advances by."""
+
+    def __init__(self, solver) -> None:
+        self._solver = solver
+        self.timestep = solver.timestep
+        self.of_step = {}
+
+    def advance(self, step, velocity, tokens):
+        self.of_step[step] = velocity.clone()
+        return self._solver.advance(step, velocity, tokens)
+
+
+def test_svd_forecasts_the_newest_velocity_changed_in_its_leading_directions_alone(engine, encode, make_request):
+    forecast = ForecastSettings(
+        method=Method.SVD, features=Features.VELOCITY, rank=3, plan_shape=PlanShape.LIST, full_steps=(0, 1, 3, 6)
+    )
+    request = make_request(forecast=forecast)
+    state = engine.start(request, encode(request))
+    state.solver = solver = Velocities(state.solver)
+    denoise(engine, state)
+    for step, before, last in ((2, 0, 1), (4, 1, 3), (5, 1, 3), (7, 3, 6)):
+        newest = solver.of_step[last]
+        line = newest + (newest - solver.of_step[before]) * (step - last) / (last - before)
+        expected = principal_forecast(line, newest, rank=3)
+        torch.testing.assert_close(solver.of_step[step], expected, rtol=1e-4, atol=1e-5)
+        for part in (line, newest):
+            assert not torch.allclose(solver.of_step[step], part, rtol=0, atol=1e-3)
 
 
 def test_rounds_follow_the_plan_segment_by_segment(engine, encode, make_request):

@@ -126,7 +126,7 @@ def test_decode_that_runs_out_of_memory_costs_no_latents(two_prompts, monkeypatc
         patch.setattr("orchestrator.worker.decode_latents", out_of_memory)
         outcome = outcome_of(two_prompts)
     assert all("latents are on the disk" in cause for cause in outcome.failed.values())
-    assert all("decode.parallel=true" in cause for cause in outcome.failed.values())
+    assert all("(parallel.ranks) and decode.parallel=true" in cause for cause in outcome.failed.values())
     two_prompts.retry.failed = True
     assert first.latents.is_file() and not first.is_done
     (first.checkpoints / "000001").mkdir(parents=True)  # of a rank that was killed once it had kept the latents
@@ -138,6 +138,17 @@ def test_decode_that_runs_out_of_memory_costs_no_latents(two_prompts, monkeypatc
     record = first.read_sidecar()
     assert len(record["plan"]) == steps and record["seconds"]["stages"]["denoise"] > 0
     assert not first.latents.exists() and not first.checkpoints.exists()
+
+
+def test_denoising_that_runs_out_of_memory_says_what_to_change(two_prompts, monkeypatch):
+    def out_of_memory(*_arguments):
+        raise torch.OutOfMemoryError("tried to allocate too much")
+
+    monkeypatch.setattr("orchestrator.engine.Engine.run_segment", out_of_memory)
+    outcome = outcome_of(two_prompts)
+    assert len(outcome.failed) == 2
+    for cause in outcome.failed.values():
+        assert cause.startswith("RenderMemoryError: denoising ran out of GPU memory: with more ranks in each gang")
 
 
 def test_pool_answers_command_by_command(config):
