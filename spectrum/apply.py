@@ -34,11 +34,13 @@ def apply_spectrum(
         The trunk, which knows the rounds that were run.
 
     Raises:
-        ValueError: the blocks of `transformer` are not in such lists, or it has the forecaster already.
+        ValueError: the blocks of `transformer` are not in such lists, it has the forecaster already, or its context
+            parallelism leaves no rank all tokens, as method svd needs. Where it is enabled later, the first forward
+            inside a `cache_context` raises this.
         RuntimeError: `transformer` is on a GPU, and the forecasts' kernel cannot be compiled.
     """
     # Here and not above: the rest of the package works where diffusers is not installed.
-    from spectrum.diffusers_hook import attach  # noqa: PLC0415
+    from spectrum.diffusers_hook import attach, check_split  # noqa: PLC0415
 
     if _trunk_of(transformer) is not None:
         raise ValueError(f"{type(transformer).__name__} has Spectrum applied already: remove_spectrum first")
@@ -46,6 +48,7 @@ def apply_spectrum(
     own_lists = {name: getattr(transformer, name) for name in block_lists.names}
     blocks = next(iter(own_lists.values())) if len(own_lists) == 1 else chain.from_iterable(own_lists.values())
     settings = settings or ForecastSettings()
+    check_split(transformer, settings.method)
     trunk = Trunk(blocks, settings, hidden_index=block_lists.hidden_index)
     if settings.method is not Method.NONE:
         for device in {parameter.device for parameter in transformer.parameters()}:

@@ -10,6 +10,7 @@ from torch import nn
 from torch.utils.hooks import RemovableHandle
 
 from spectrum.block_lists import INPUTS_BETWEEN_BLOCKS
+from spectrum.settings import Method
 from spectrum.trunk import Trunk, TrunkCall
 
 _HOOK_NAME = "spectrum_trunk"
@@ -27,15 +28,18 @@ class _TrunkHook(ModelHook):
 
     _is_stateful = True  # else diffusers does not pass the context on
 
-    def __init__(self, pipeline: Any, guard: RemovableHandle) -> None:
+    def __init__(self, transformer: nn.Module, pipeline: Any, guard: RemovableHandle) -> None:
         super().__init__()
         self._contexts = StateManager(_NoState)
+        self._transformer = transformer
         self._pipeline = pipeline
         self._guard = guard
 
     def pre_forward(self, module: nn.Module, *args: Any, **kwargs: Any) -> tuple[tuple[Any, ...], dict[str, Any]]:
         assert isinstance(module, Trunk)
         context = self._current_context()
+        if context is not None:  # parallelism may have been enabled after the trunk was put in place
+            check_split(self._transformer, module.settings.method)
         module.call = None if context is None else _call_of(context, self._pipeline)
         return args, kwargs
 
@@ -93,10 +97,26 @@ def _position_of(scheduler: Any) -> tuple[int, int]:
     return step - begin, len(scheduler.timesteps) - begin
 
 
+def check_split(transformer: nn.Module, method: Method) -> None:
+    """See that the method can forecast each rank's slice by itself, where ranks hold slices of the hidden states.
+
+    Raises:
+        ValueError: context parallelism is enabled, and the method needs all tokens on one rank.
+    """
+    config = getattr(transformer, "_parallel_config", None)
+    if method is Method.SVD and config is not None and config.context_parallel_config is not None:
+        raise ValueError(
+            f"method=svd needs all tokens of a video on one rank, and context parallelism splits those of this "
+            f"{type(transformer).__name__}: take another method, or do not enable it"
+        )
+
+
 def attach(transformer: nn.Module, trunk: Trunk, *, pipeline: object | None) -> None:
     """Let `transformer.cache_context(...)` drive `trunk`, which is already one of its modules."""
     guard = transformer.register_forward_pre_hook(_refuse_inputs_between_blocks, with_kwargs=True)
-    HookRegistry.check_if_exists_or_initialize(trunk).register_hook(_TrunkHook(pipeline, guard), _HOOK_NAME)
+    HookRegistry.check_if_exists_or_initialize(trunk).register_hook(
+        _TrunkHook(transformer, pipeline, guard), _HOOK_NAME
+    )
     # An earlier cache_context has cached the list of hooked modules, without the trunk.
     HookRegistry.check_if_exists_or_initialize(transformer).invalidate_child_registries_cache()
 

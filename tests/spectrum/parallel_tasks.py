@@ -7,9 +7,10 @@ from diffusers import UniPCMultistepScheduler, WanPipeline, WanTransformer3DMode
 
 from parallel.apply import apply_sequence_parallel
 from parallel.layout import Layout
-from spectrum import ForecastSettings, apply_spectrum, remove_spectrum
+from spectrum import ForecastSettings, Method, apply_spectrum, remove_spectrum
 
 SETTINGS = ForecastSettings(warmup_steps=2)
+SVD = ForecastSettings(method=Method.SVD, warmup_steps=2, rank=4)
 NUM_STEPS = 12
 TEXT_DIM = 16
 
@@ -80,4 +81,31 @@ def render_in_every_order(rank: int, world_size: int) -> dict:
             "num_forwards": num_forwards,
             "lengths": lengths,
         }
+    return results
+
+
+def render_with_svd_in_every_order(rank: int, world_size: int) -> dict:
+    """By what was applied first: what it was refused with, in applying it and in rendering, and what came of it."""
+    results = {}
+    for order in ("before", "after"):
+        pipe = make_pipe()
+        blocks = pipe.transformer.blocks
+        result = results[order] = {"at_apply": None, "at_render": None, "latents": None}
+        try:
+            if order == "before":
+                apply_spectrum(pipe.transformer, SVD)
+            apply_sequence_parallel(pipe.transformer, Layout(ulysses=world_size), rank=rank)
+            if order == "after":
+                apply_spectrum(pipe.transformer, SVD)
+        except ValueError as error:
+            result["at_apply"] = str(error)
+            result["is_untouched"] = pipe.transformer.blocks is blocks
+            continue
+        ran = []
+        blocks[0].register_forward_hook(lambda *_, ran=ran: ran.append(1))
+        try:
+            result["latents"] = render(pipe)
+        except ValueError as error:
+            result["at_render"] = str(error)
+        result["num_forwards"] = len(ran)
     return results

@@ -45,3 +45,30 @@ def test_after_removal_the_tokens_are_still_split(on_ranks, order):
     alone = on_ranks[1][0][order]["removed"]
     for result in on_ranks[2]:
         torch.testing.assert_close(result[order]["removed"], alone, **CLOSE)
+
+
+@pytest.fixture(scope="module")
+def with_svd(gang):
+    return gang(Path(__file__).with_name("parallel_tasks.py"), "render_with_svd_in_every_order", [1, 2], timeout=300)
+
+
+MESSAGE = "method=svd needs all tokens of a video on one rank, and context parallelism splits those"
+
+
+def test_svd_is_refused_where_the_tokens_are_split_already(with_svd):
+    for result in with_svd[2]:
+        assert result["after"]["at_apply"].startswith(MESSAGE)
+        assert result["after"]["is_untouched"]
+
+
+def test_svd_is_refused_at_the_first_forward_where_the_tokens_are_split_later(with_svd):
+    for result in with_svd[2]:
+        assert result["before"]["at_apply"] is None
+        assert result["before"]["at_render"].startswith(MESSAGE)
+        assert result["before"]["num_forwards"] == 0
+
+
+@both
+def test_svd_renders_where_one_rank_has_all_tokens(with_svd, order):
+    [result] = with_svd[1]
+    assert result[order]["latents"].isfinite().all()

@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 from torch import nn
 
 from spectrum import ForecastSettings, Method, Round, Trunk, plan_rounds
+from spectrum.forecasters.svd import principal_forecast
 from spectrum.trunk import TrunkCall
 
 SETTINGS = ForecastSettings(warmup_steps=2)  # 12 steps: 0, 1, 3, 5, 8 full
@@ -72,6 +73,20 @@ def test_forecast_rounds_are_the_weighted_sum_of_the_full_rounds_before(settings
         features = torch.stack([outputs[earlier] for earlier in past]).double()
         expected = torch.einsum("k,kbsd->bsd", weights_K, features).float()
         torch.testing.assert_close(outputs[step], expected, rtol=1e-5, atol=1e-5)
+
+
+@torch.no_grad()
+def test_svd_forecasts_the_newest_features_changed_in_their_leading_directions_alone():
+    settings_ = ForecastSettings(method=Method.SVD, warmup_steps=2, rank=2)
+    outputs = drive(make_trunk(settings_), range(12))
+    full_steps = settings_.plan(12).full_steps
+    for step in set(range(12)) - set(full_steps):
+        before, last = [earlier for earlier in full_steps if earlier < step][-2:]
+        newest = outputs[last]
+        line = newest + (newest - outputs[before]) * (step - last) / (last - before)
+        torch.testing.assert_close(outputs[step], principal_forecast(line, newest, rank=2), rtol=1e-5, atol=1e-5)
+        for part in (line, newest):
+            assert not torch.allclose(outputs[step], part, atol=1e-2)
 
 
 def test_forecast_round_runs_no_block(count_forwards):

@@ -34,7 +34,7 @@ def test_chunks_leave_no_seam(monkeypatch):
     assert torch.equal(chunked_sum(snapshots, WEIGHTS), whole)
 
 
-def test_fused_kernel_equals_the_chunks_and_does_not_read_what_has_no_weight():
+def test_fused_kernel_equals_the_chunks_and_what_has_no_weight_does_not_count():
     """Compiled for the CPU here, for the GPU where there is one."""
     snapshots = draw(torch.bfloat16, 4, 3000)
     snapshots[1] = float("nan")

@@ -148,6 +148,62 @@ def test_weights_on_the_history_equal_ridge_coefficients_solved_for_every_elemen
         np.testing.assert_allclose(history.forecast(weights_K).numpy(), solved, rtol=0, atol=1e-10)
 
 
+def switched_weights(times, target, *, num_steps, degree, ridge, penalise_constant, half_life):
+    """The forecast of each snapshot's unit vector, whose coefficients are one augmented least-squares problem.
+
+    With `penalise_constant` off the penalty leaves out the constant, and the fit goes through the newest snapshot:
+    coefficients c₀ + N·z, where c₀ is the newest value as a constant, and N spans what vanishes at the newest time.
+    """
+    age = np.arange(len(times))[::-1]
+    root = np.ones(len(times)) if half_life is None else np.sqrt(0.5 ** (age / half_life))
+    phi = basis(times, num_steps, degree)
+    penalty = np.sqrt(ridge) * np.eye(degree + 1)
+    start, free = np.zeros((degree + 1, len(times))), np.eye(degree + 1)
+    if not penalise_constant:
+        penalty[0, 0] = 0
+        start[0, -1] = 1
+        free = np.linalg.svd(phi[-1:])[2][1:].T
+    augmented = np.vstack([root[:, None] * phi, penalty])
+    wanted = np.vstack([np.diag(root), np.zeros((degree + 1, len(times)))]) - augmented @ start
+    coefficients = start + free @ np.linalg.lstsq(augmented @ free, wanted, rcond=None)[0]
+    return basis([target], num_steps, degree)[0] @ coefficients
+
+
+@pytest.mark.parametrize("penalise_constant", [True, False])
+@given(
+    video=videos(),
+    degree=st.integers(1, 6),
+    ridge=st.floats(1e-2, 10),
+    half_life=st.one_of(st.none(), st.floats(0.5, 20)),
+)
+@settings(deadline=None)
+def test_switches_of_the_fit_equal_the_augmented_least_squares_solution(
+    video, degree, ridge, half_life, *, penalise_constant
+):
+    times, target, num_steps = video
+    switches = {"degree": degree, "ridge": ridge, "half_life": half_life, "penalise_constant": penalise_constant}
+    actual = forecast_weights(times, target, num_steps=num_steps, **switches)
+    expected = switched_weights(times, target, num_steps=num_steps, **switches)
+    np.testing.assert_allclose(actual.numpy(), expected, rtol=0, atol=1e-8)
+
+
+def test_a_half_life_of_one_halves_the_weight_of_each_older_snapshot_in_the_mean():
+    """Of degree 0, where the fit is a weighted mean, shrunk by the ridge."""
+    weights = forecast_weights([0, 3, 4, 9], 12, num_steps=20, degree=0, ridge=0.5, half_life=1.0)
+    expected = np.array([1, 2, 4, 8]) / 8 / ((1 + 2 + 4 + 8) / 8 + 0.5)
+    np.testing.assert_allclose(weights.numpy(), expected, rtol=1e-12)
+
+
+@pytest.mark.parametrize("half_life", [None, 2.0])
+def test_with_a_free_constant_features_may_be_shifted_and_the_newest_snapshot_is_met(half_life):
+    times, values = [0, 2, 3, 7, 11], np.random.default_rng(0).standard_normal(5)
+    free = {"num_steps": 20, "penalise_constant": False, "half_life": half_life}
+    at_newest = forecast_weights(times, 11, **free).numpy()
+    np.testing.assert_allclose(at_newest, [0, 0, 0, 0, 1], atol=1e-12)
+    ahead = forecast_weights(times, 14, **free).numpy()
+    assert ahead @ (values + 100) == pytest.approx(ahead @ values + 100)
+
+
 @given(video=videos(), blend=st.floats(0, 1))
 @settings(deadline=None)
 def test_blend_is_the_affine_combination_with_the_straight_line(video, blend):
