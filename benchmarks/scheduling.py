@@ -118,16 +118,20 @@ def main() -> None:
     num_requests = 500 if arguments.quick else arguments.requests
     console = Console()
     console.print(
-        "| gangs | videos | gangs lost, per command | ms / command | of a 0.5 s segment | gangs busy | memory grows |"
+        "| gangs | videos | gangs lost, per command | ms / command | of a 0.5 s segment | gangs busy | memory grows "
+        "| urgent videos wait, s | others |",
+        soft_wrap=True,
+        highlight=False,
     )
-    console.print("|--:|--:|--:|--:|--:|--:|--:|")
+    console.print("|--:|--:|--:|--:|--:|--:|--:|--:|--:|")
     rows = []
     for loss_share in (0.0, 0.001):
         row = measure(arguments.gangs, num_requests, loss_share)
         rows.append(row)
         console.print(
             f"| {row['gangs']} | {row['done']} | {loss_share:g} | {row['milliseconds_per_command']:.3f} | "
-            f"{row['share_of_segment']:.3%} | {row['busy_share']:.2%} | {row['memory_growth']:.2f}× |",
+            f"{row['share_of_segment']:.3%} | {row['busy_share']:.2%} | {row['memory_growth']:.2f}× | "
+            f"{row['waited']['1']:.1f} | {row['waited']['0']:.1f} |",
             soft_wrap=True,
             highlight=False,
         )

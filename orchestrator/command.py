@@ -13,6 +13,7 @@ from rich.console import Console
 
 from orchestrator.disk import NUMBERS
 from orchestrator.errors import BadInput, OrchestratorError
+from orchestrator.terminal import printable
 from orchestrator.termination import Terminated
 
 LOG_WIDTH = 200
@@ -39,7 +40,7 @@ def run_command(work: Callable[[Console], int]) -> None:
         print(f"error: {error}", file=sys.stderr)  # noqa: T201 - one line, whatever the terminal's width
         sys.exit(EXIT_BAD_INPUT)
     except OrchestratorError as error:
-        print(f"error: {error}", file=sys.stderr)  # noqa: T201
+        print(f"error: {printable(str(error))}", file=sys.stderr)  # noqa: T201 - it may quote a rank's traceback
         sys.exit(EXIT_FAILED)
     except OSError as error:
         if error.errno not in NUMBERS:

@@ -17,6 +17,7 @@ from rich.console import Console
 from orchestrator.command import EXIT_SOME_FAILED, compose_config, run_command
 from orchestrator.config import LaunchConfig
 from orchestrator.literal_arguments import protect, register
+from orchestrator.terminal import PrintableFormatter
 from orchestrator.termination import terminated_like_interrupted
 
 
@@ -43,7 +44,9 @@ def _launch(composed: DictConfig, console: Console) -> int:
     rank, world_size = torchrun_ranks()
     config = compose_config(composed, LaunchConfig)
     plan = plan_launch(config, torchrun_world_size=world_size, ask_room=partial(ask_cluster, config))
-    logging.basicConfig(format="%(asctime)s  %(message)s", datefmt="%H:%M:%S", stream=sys.stderr)
+    handler = logging.StreamHandler()
+    handler.setFormatter(PrintableFormatter("%(asctime)s  %(message)s", "%H:%M:%S"))
+    logging.basicConfig(handlers=[handler])
     logging.getLogger("orchestrator").setLevel(logging.INFO if rank == 0 else logging.ERROR)
 
     from orchestrator.overview import print_overview  # noqa: PLC0415
@@ -61,8 +64,8 @@ def _launch(composed: DictConfig, console: Console) -> int:
         from orchestrator.summary import print_failures, print_page, print_summary  # noqa: PLC0415
 
         print_summary(console, plan.requests, plan.run_folder, monotonic() - begin)
-        print_failures(console, plan.renders, outcome.failed)
         print_page(console, plan.run_folder)
+        print_failures(console, plan.renders, outcome.failed, plan.run_folder)
     return EXIT_SOME_FAILED if outcome.failed else 0
 
 

@@ -10,6 +10,8 @@ from orchestrator.gang_choice import describe_gangs
 from orchestrator.launch_plan import LaunchPlan
 from orchestrator.request import Request
 from orchestrator.role import Role
+from orchestrator.standing import done_ids
+from orchestrator.terminal import printable
 from parallel.layout import explain
 
 _MOST_KINDS_SHOWN = 4
@@ -18,7 +20,7 @@ _MOST_KINDS_SHOWN = 4
 def print_overview(console: Console, plan: LaunchPlan) -> None:
     """Print the batch, the model, the plan of rounds, the gangs and the output folder."""
     requests = [entry.request for entry in plan.entries.values()]
-    done = sum(plan.run_folder.video(video_id).is_done for video_id in plan.entries)
+    done = len(done_ids(plan.run_folder, plan.entries))
     part = "" if plan.shard.count == 1 else f" (shard {plan.shard.index} of {plan.shard.count})"
     because = f", {plan.gangs_because}" if plan.gangs_because else ""
     largest = max(plan.problems, key=lambda problem: problem.num_tokens)
@@ -34,8 +36,9 @@ def print_overview(console: Console, plan: LaunchPlan) -> None:
     if plan.references.pairs:
         lines["quality"] = _references(plan)
     lines["output"] = str(plan.run_folder.root)
-    for name, text in lines.items():
-        console.print(f"[bold]{name:<7}[/bold] {escape(text)}", highlight=False, soft_wrap=True, emoji=False)
+    for name, line in lines.items():
+        text = escape(printable(line))
+        console.print(f"[bold]{name:<7}[/bold] {text}", highlight=False, soft_wrap=True, emoji=False)
 
 
 def _references(plan: LaunchPlan) -> str:

@@ -17,6 +17,7 @@ from orchestrator.artifacts import VideoFolder
 from orchestrator.durations import format_seconds
 from orchestrator.eta import Eta
 from orchestrator.reports import Stage
+from orchestrator.terminal import one_line
 from orchestrator.view import GangProgress, View
 
 log = logging.getLogger("orchestrator")
@@ -132,7 +133,7 @@ class LogLines:
         """Say why."""
         self._batch.gang_lost(gang)
         self._shown.pop(gang, None)
-        log.warning("%s  lost: %s; it is being rebuilt", gang, cause)
+        log.warning("%s  lost: %s; it is being rebuilt", gang, one_line(cause))
 
     def gang_idle(self, gang: str) -> None:
         """Note it."""
@@ -141,7 +142,7 @@ class LogLines:
     def video_failed(self, video_id: str, cause: str) -> None:
         """Say why."""
         self._batch.video_failed()
-        log.error("%s  set aside: %s", video_id, cause)
+        log.error("%s  set aside: %s", video_id, one_line(cause))
 
     def video_done(self, gang: str, video_id: str, folder: VideoFolder) -> None:
         """Say where it is."""
@@ -190,7 +191,7 @@ class LiveLines:
         self._batch.gang_lost(gang)
         self._idle.discard(gang)
         self._live.console.print(
-            f"{gang} lost: {escape(cause)}; it is being rebuilt", style="yellow", highlight=False
+            f"{gang} lost: {escape(one_line(cause))}; it is being rebuilt", style="yellow", highlight=False
         )
 
     def gang_idle(self, gang: str) -> None:
@@ -201,7 +202,7 @@ class LiveLines:
     def video_failed(self, video_id: str, cause: str) -> None:
         """Print why, above the lines."""
         self._batch.video_failed()
-        self._live.console.print(f"{video_id} set aside: {escape(cause)}", style="red", highlight=False)
+        self._live.console.print(f"{video_id} set aside: {escape(one_line(cause))}", style="red", highlight=False)
 
     def video_done(self, gang: str, video_id: str, folder: VideoFolder) -> None:
         """Count it."""
@@ -225,7 +226,7 @@ class LiveLines:
                 )
                 continue
             bar = ProgressBar(completed=100 * at.fraction_done, width=20)
-            prompt = Text(at.prompt, style="dim", overflow="ellipsis", no_wrap=True)
+            prompt = Text(one_line(at.prompt), style="dim", overflow="ellipsis", no_wrap=True)
             gangs.add_row(Text(gang, style="bold"), bar, Text(at.describe(), no_wrap=True), prompt)
         total = Table.grid(padding=(0, 2))
         total.add_row(

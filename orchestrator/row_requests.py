@@ -68,21 +68,22 @@ def read_drafts(manifest: Manifest, config: LaunchConfig) -> Drafts:
     Raises:
         BadInput: rows cannot be used; a line for each reason, up to 20, naming file, line, field and what is allowed.
     """
-    maker, problems = _RequestMaker(config), _Problems(manifest)
+    maker, problems = _RequestMaker(config), Problems(manifest.label)
     drafts: list[Draft] = []
     kinds: dict[VideoKind, str] = {}
     calibrated: dict[CalibratedVideo, str] = {}
     for row in manifest.rows:
         if isinstance(row, Flaw):
-            problems.add(row.line, row.text)
+            problems.add(manifest.where(row.line), row.text)
             continue
         typed = maker.read(row)
         for problem in typed.problems:
-            problems.add(row.line, problem)
+            problems.add(manifest.where(row.line), problem)
         if row.kind is not RowKind.VIDEO or typed.problems:
             continue
         if len(drafts) + typed.num_seeds > MOST_VIDEOS:
-            problems.add(row.line, f"there are more than {MOST_VIDEOS} videos up to here: part the manifest")
+            text = f"there are more than {MOST_VIDEOS} videos up to here: part the manifest"
+            problems.add(manifest.where(row.line), text)
             break
         made = [Draft(request, typed.name, typed.priority) for request in maker.requests(typed)]
         drafts += made
@@ -108,17 +109,18 @@ def _use_of(request: Request) -> CalibratedVideo:
 
 
 @dataclass(slots=True)
-class _Problems:
+class Problems:
     """What is wrong with a manifest: the first lines, and how many there are."""
 
-    manifest: Manifest
+    label: str
+    """The manifest's; empty for a prompt of the command line."""
     _lines: list[str] = field(default_factory=list)
     _number: int = 0
 
-    def add(self, line: int | None, text: str) -> None:
+    def add(self, where: str, text: str) -> None:
+        """One more, and where it stands."""
         self._number += 1
         if len(self._lines) < MOST_PROBLEMS_SHOWN:
-            where = self.manifest.where(line)
             self._lines.append(f"{where}: {text}" if where else text)
 
     def raise_if_any(self) -> None:
@@ -128,7 +130,7 @@ class _Problems:
         if self._number:
             more = self._number - len(self._lines)
             rest = [f"… and {more} more"] if more else []
-            raise BadInput(f"batch={self.manifest.label}: {self._number} errors", *self._lines, *rest)
+            raise BadInput(f"batch={self.label}: {self._number} errors", *self._lines, *rest)
 
 
 class _RequestMaker:

@@ -27,7 +27,7 @@ from orchestrator.progress import make_view
 from orchestrator.ray_environment import prepare_environment
 from orchestrator.scheduler import Outcome, run_batch
 from orchestrator.sidecar import Provenance, command_line, git_revision
-from orchestrator.standing import SET_ASIDE_BEFORE, Standing, standings
+from orchestrator.standing import SET_ASIDE_BEFORE, Standing, done_ids, standings
 from orchestrator.termination import Terminated, none_swallowed, stopping_gently
 from orchestrator.view import Silent, View, Views
 
@@ -183,7 +183,7 @@ def _leased(plan: LaunchPlan) -> Iterator[None]:
 
 
 def _num_done(plan: LaunchPlan) -> int:
-    return sum(plan.run_folder.video(video_id).is_done for video_id in plan.renders)
+    return len(done_ids(plan.run_folder, plan.renders))
 
 
 def _rivals(plan: LaunchPlan) -> list[Path]:

@@ -55,6 +55,12 @@ class Failure:
     error: str
     attempts: int | None
 
+    @property
+    def reason(self) -> str:
+        """The error's last line: of a traceback, what was raised."""
+        lines = [line for line in self.error.split("\n") if line.strip()]
+        return lines[-1] if lines else "no error is given"
+
 
 @dataclass(kw_only=True, slots=True)
 class VideoStatus:
@@ -224,7 +230,7 @@ def _look_at(folder: VideoFolder, video_id: str, videos: dict[str, VideoStatus])
         video = videos.setdefault(video_id, VideoStatus(video_id=video_id))
         video.state, video.under_way = State.DONE, None
         return
-    failure = _read_failure(folder.failure)
+    failure = read_failure(folder)
     if failure is not None:
         video = videos.setdefault(video_id, VideoStatus(video_id=video_id))
         video.failure = failure
@@ -232,7 +238,9 @@ def _look_at(folder: VideoFolder, video_id: str, videos: dict[str, VideoStatus])
             video.state, video.under_way = State.FAILED, None
 
 
-def _read_failure(path: Path) -> Failure | None:
+def read_failure(folder: VideoFolder) -> Failure | None:
+    """Why a video was set aside; None where it was not."""
+    path = folder.failure
     try:
         said = json.loads(path.read_text(encoding="utf-8"))
         return Failure(error=str(said["error"]), attempts=said.get("attempts"))

@@ -19,7 +19,22 @@ class Standing(StrEnum):
 
 def standings(run_folder: RunFolder, video_ids: Iterable[str]) -> dict[str, Standing]:
     """Of all, in their order."""
-    return {video_id: _standing(run_folder.video(video_id)) for video_id in video_ids}
+    present = _present(run_folder)
+    return {
+        video_id: _standing(run_folder.video(video_id)) if video_id in present else Standing.UNTOUCHED
+        for video_id in video_ids
+    }
+
+
+def done_ids(run_folder: RunFolder, video_ids: Iterable[str]) -> list[str]:
+    """Those that are done, in their order."""
+    present = _present(run_folder)
+    return [video_id for video_id in video_ids if video_id in present and run_folder.video(video_id).is_done]
+
+
+def _present(run_folder: RunFolder) -> set[str]:
+    """Those that may have a folder, from one listing: the file system is not asked for each untouched video."""
+    return run_folder.video_ids() | run_folder.reference_ids
 
 
 def _standing(folder: VideoFolder) -> Standing:

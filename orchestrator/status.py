@@ -19,6 +19,7 @@ from rich.text import Text
 from orchestrator.durations import format_seconds
 from orchestrator.errors import BadInput
 from orchestrator.run_status import LaunchStatus, RunStatus, State, VideoStatus, read_run
+from orchestrator.terminal import one_line
 
 EXIT_BAD_INPUT = 2
 LINE_WIDTH = 160
@@ -92,7 +93,7 @@ def _launch_line(run: RunStatus, launch: LaunchStatus, now: datetime) -> str:
     if launch.stale:
         doing = f"died: {launch.stale}; the same command goes on"
     else:
-        doing = "not running" if launch.phase is None else _one_line(launch.phase)
+        doing = "not running" if launch.phase is None else one_line(launch.phase)
     began = f"began {format_seconds((now - launch.began).total_seconds())} ago"
     return f"{name}  {done}/{len(launch.video_ids)} done  {launch.host}:{launch.pid}  {began}  {doing}"
 
@@ -126,9 +127,8 @@ def _print_failures(console: Console, videos: Sequence[VideoStatus]) -> None:
     for video in videos[:_MOST_FAILURES_SHOWN]:
         assert video.failure is not None
         tries = "" if video.failure.attempts is None else f" after {video.failure.attempts} attempts"
-        lines = [line for line in video.failure.error.splitlines() if line.strip()]
-        last = _one_line(lines[-1]) if lines else "no error is given"  # of a traceback: what was raised
-        text = Text(f"\nfailed{tries}  {video.video_id}  {_title(video)}\n  {last}", style="red")
+        reason = one_line(video.failure.reason)
+        text = Text(f"\nfailed{tries}  {video.video_id}  {_title(video)}\n  {reason}", style="red")
         console.print(text, soft_wrap=True)
     more = len(videos) - _MOST_FAILURES_SHOWN
     if more > 0:
@@ -136,12 +136,7 @@ def _print_failures(console: Console, videos: Sequence[VideoStatus]) -> None:
 
 
 def _title(video: VideoStatus) -> str:
-    return _one_line(video.name or video.prompt or "")
-
-
-def _one_line(text: str) -> str:
-    """Without what would steer a terminal."""
-    return " ".join("".join(sign if sign.isprintable() else " " for sign in text).split())
+    return one_line(video.name or video.prompt or "")
 
 
 def _num_done(run: RunStatus, launch: LaunchStatus) -> int:

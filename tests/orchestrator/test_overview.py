@@ -54,6 +54,12 @@ def test_any_output_folder_is_shown_as_it_is(config, tmp_path, name, width):
     assert overview_of(plan_launch(config), width=width).splitlines()[-1].endswith(f"{tmp_path}/{name}")
 
 
+def test_output_folder_steers_no_terminal(config, tmp_path):
+    config.output = str(tmp_path / "a\x1b]0;owned\x07")
+    shown = overview_of(plan_launch(config))
+    assert f"{tmp_path}/a ]0;owned" in shown and "\x1b" not in shown and "\x07" not in shown
+
+
 def test_it_names_the_shard_and_the_kinds_of_videos(config, tmp_path):
     (tmp_path / "rows.csv").write_text(
         "prompt,num_steps,size\n" + "".join(f"{n},{n + 1},{16 * (n + 1)}x96\n" for n in range(6))

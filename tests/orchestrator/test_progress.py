@@ -2,6 +2,7 @@
 
 import io
 import logging
+import re
 
 import pytest
 from rich.console import Console
@@ -114,6 +115,37 @@ def test_live_lines_stand_any_prompt(prompt):
     view._live.refresh()
     view.close()
     assert "0/1 videos" in console.file.getvalue()
+
+
+HOSTILE = "a circle \x1b]0;owned\x07\x1b[2J\x9b3J \u202egnp"
+
+
+def all_of(view, tmp_path) -> None:
+    """A video with such a prompt, whose gang is lost and which is set aside, with errors that quote it."""
+    view.batch_begins(total=2, done=0)
+    view.gang_at("gang 0", at(prompt=HOSTILE, step=0, segment_end=1, round=Round.FULL))
+    if isinstance(view, LiveLines):
+        view._live.refresh()
+    view.gang_lost("gang 0", f"rank 0 failed: {HOSTILE}")
+    view.video_failed(IDS[0], f"rank 0 failed: {HOSTILE}")
+    view.close()
+
+
+def test_plain_lines_hold_no_control_characters(tmp_path, caplog):
+    with caplog.at_level(logging.INFO, "orchestrator"):
+        all_of(LogLines(1), tmp_path)
+    assert sum("a circle ]0;owned" in message for message in caplog.messages) == 2
+    assert all(message.isprintable() for message in caplog.messages)
+
+
+def test_live_lines_hold_no_control_characters_but_their_own(tmp_path):
+    console = Console(file=io.StringIO(), force_terminal=True, width=200, height=10)
+    all_of(LiveLines(1, console), tmp_path)
+    shown = console.file.getvalue()
+    assert shown.count("a circle ]0;owned") >= 3
+    assert "\x1b[2J" not in shown
+    own = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]|[\r\n]")
+    assert own.sub("", shown).isprintable()
 
 
 def test_closing_twice_or_before_anything_is_shown_does_no_harm():

@@ -350,3 +350,11 @@ def test_calibration_must_have_been_made_for_every_row(config, plan_rows, refusa
     assert plan_rows([{"prompt": "three", "guidance_scale": 4, "forecast": {"anywhere": True}}]).entries
     [line] = refusal_of_rows([{"prompt": "one"}, {"prompt": "two", "num_steps": 9}])
     assert line.startswith("rows.jsonl line 2: forecast.") and "9" in line
+    guidance = [{"prompt": f"guided {one}", "guidance_scale": 6 + one} for one in range(30)]
+    lines = refusal_of_rows([{"prompt": "one"}, *guidance[:2], *guidance[:2], {"prompt": "two", "flow_shift": 5}])
+    assert [line.partition("made for")[0] for line in lines] == [
+        "batch=rows.jsonl: 3 errors",
+        *(f"rows.jsonl line {line}: forecast.calibration was " for line in (2, 3, 6)),
+    ]
+    lines = refusal_of_rows(guidance)
+    assert len(lines) == MOST_PROBLEMS_SHOWN + 2 and lines[-1] == "… and 10 more"
