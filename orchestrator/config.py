@@ -138,8 +138,11 @@ class ForecastConfig:
     """Directions of the principal part (svd)."""
     calibration: Any = None
     """Plan and weights that orchestrator.calibrate has written (calibrated)."""
+    for_model: str | None = None
+    """Fingerprint of the model that an error budget was found for; null: for any."""
     anywhere: bool = False
-    """Use a calibration for another model, solver, number of steps, shift or guidance than it was made for."""
+    """Use a calibration for another model, solver, number of steps, shift or guidance than it was made for, and an
+    error budget for another model."""
 
 
 @dataclass(kw_only=True, slots=True)

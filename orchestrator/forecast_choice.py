@@ -20,7 +20,7 @@ def forecast_settings(config: ForecastConfig, *, flow_shift: float) -> ForecastS
         BadInput: a field is out of range.
     """
     fields = asdict(config)
-    del fields["anywhere"]
+    del fields["anywhere"], fields["for_model"]
     fields["method"] = choose(Method, config.method, "forecast.method")
     fields["features"] = choose(Features, config.features, "forecast.features")
     fields["plan_shape"] = choose(PlanShape, config.plan_shape, "forecast.plan_shape")
@@ -50,6 +50,16 @@ def made_for(config: LaunchConfig, model_folder: Path, fingerprint: str) -> Cali
         flow_shift=config.denoise.flow_shift,
         guidance_scale=config.denoise.guidance_scale,
     )
+
+
+def check_model(forecast: ForecastConfig, launched: CalibratedFor) -> None:
+    """Raises BadInput where an error budget was found for another model."""
+    if forecast.for_model not in (None, launched.model) and not forecast.anywhere:
+        raise BadInput(
+            f"forecast.for_model={forecast.for_model}: this error budget was found for that model, and this one is "
+            f"{launched.model}: find its own with orchestrator.calibrate, take forecast=spectrum, or say "
+            "forecast.anywhere=true"
+        )
 
 
 def check_calibration(forecast: ForecastSettings, launched: CalibratedFor) -> None:

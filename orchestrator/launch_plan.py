@@ -11,7 +11,7 @@ from orchestrator.choices import ClusterKind, Device, DType, choose, choose_or_a
 from orchestrator.config import ClusterConfig, LaunchConfig, ModelConfig
 from orchestrator.devices import count_gpus
 from orchestrator.errors import BadInput
-from orchestrator.forecast_choice import check_calibration, check_plan, forecast_settings, made_for
+from orchestrator.forecast_choice import check_calibration, check_model, check_plan, forecast_settings, made_for
 from orchestrator.gang_layout import decodes_in_parallel, problems_of
 from orchestrator.gang_plan import AskRoom, Videos, plan_gangs
 from orchestrator.manifest import open_manifest
@@ -20,7 +20,8 @@ from orchestrator.policy import Policy
 from orchestrator.policy_choice import policy_of
 from orchestrator.reference import References, plan_references
 from orchestrator.request import Request, content_hash
-from orchestrator.row_requests import Drafts, read_drafts
+from orchestrator.row_requests import Drafts, Problems, read_drafts
+from orchestrator.standing import done_ids
 from parallel.layout import (
     AttentionEngine,
     Layout,
@@ -142,7 +143,7 @@ def plan_launch(config: LaunchConfig, *, torchrun_world_size: int = 1, ask_room:
     device = _device(config.cluster, kind, config.model)
     check_cluster(config.cluster, kind)
     model = _model_spec(config.model, device)
-    _check_calibrations(config, drafts, model)
+    _check_calibrations(config, manifest.label, drafts, model)
     entries = name_entries(drafts.drafts, model_fingerprint=model.fingerprint, dtype=model.dtype)
     references = plan_references(
         entries, shard, config.quality, model_fingerprint=model.fingerprint, dtype=model.dtype
@@ -156,7 +157,7 @@ def plan_launch(config: LaunchConfig, *, torchrun_world_size: int = 1, ask_room:
             kinds=drafts.kinds,
             requests=[entry.request for entry in entries.values()],
             num_own=len(own),
-            num_waiting=sum(not run_folder.video(video_id).is_done for video_id in own),
+            num_waiting=len(own) - len(done_ids(run_folder, own)),
         ),
         kind,
         device,
@@ -206,9 +207,10 @@ def _check_svd(requests: Iterable[Request], layout: Layout) -> None:
         )
 
 
-def _check_calibrations(config: LaunchConfig, drafts: Drafts, model: ModelSpec) -> None:
+def _check_calibrations(config: LaunchConfig, label: str, drafts: Drafts, model: ModelSpec) -> None:
     """Raises BadInput where a calibration was made for something else than the videos that it is used for."""
-    launched = made_for(config, model.folder, model.fingerprint)
+    launched, problems = made_for(config, model.folder, model.fingerprint), Problems(label)
+    check_model(config.forecast, launched)
     for video, where in drafts.calibrated.items():
         try:
             check_calibration(
@@ -221,7 +223,8 @@ def _check_calibrations(config: LaunchConfig, drafts: Drafts, model: ModelSpec) 
                 ),
             )
         except BadInput as error:
-            raise BadInput(f"{where}: {error}" if where else str(error)) from error
+            problems.add(where, str(error))
+    problems.raise_if_any()
 
 
 def _device(cluster: ClusterConfig, kind: ClusterKind, model: ModelConfig) -> Device:

@@ -197,6 +197,7 @@ _PUT: dict[str, Callable[[TypedRow, Any], None]] = {
     **{
         f"{FORECAST}.{one.name}": _put_into("forecast", one.name, get_type_hints(ForecastConfig)[one.name])
         for one in fields(ForecastConfig)
+        if one.name != "for_model"
     },
 }
 """How each field's value gets into a row."""

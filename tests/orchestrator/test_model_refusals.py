@@ -7,6 +7,7 @@ import pytest
 from planning import refusal_of
 
 from orchestrator.devices import count_gpus
+from orchestrator.launch_plan import plan_launch
 
 needs_no_gpu = pytest.mark.skipif(count_gpus() > 0, reason="for machines without a GPU")
 
@@ -78,3 +79,15 @@ def test_model_folder_that_lacks_one_of_several_weight_files_is_refused(config, 
     (folder / "transformer" / "diffusion_pytorch_model.safetensors.index.json").write_text(json.dumps(index))
     config.model.path = str(folder)
     assert parts[1] in refusal_of(config)
+
+
+def test_error_budget_of_another_model_is_refused_unless_told_otherwise(config):
+    own = plan_launch(config).model.fingerprint[:16]
+    config.forecast.error_budget, config.forecast.for_model = 0.1, "0123456789abcdef"
+    message = refusal_of(config)
+    for part in ("forecast.for_model=0123456789abcdef", own, "orchestrator.calibrate", "forecast.anywhere=true"):
+        assert part in message
+    config.forecast.for_model = own
+    plan_launch(config)
+    config.forecast.for_model, config.forecast.anywhere = "0123456789abcdef", True
+    plan_launch(config)
