@@ -7,7 +7,7 @@ HANG_SECONDS = 60.0
 """A command hangs if it takes ten times as long as the slowest of its kind, and longer than a minute."""
 FIRST_SECONDS = 3600.0
 """Limit of the first of a kind, which may load or compile; and always of encoding texts ahead, which says nothing of
-the next time: all may be there already, or none, and then the encoder is loaded as slowly as the whole model may be."""
+the next time: all may be there already, or none, and the encoder is loaded as slowly as the whole model may be."""
 
 
 class HangLimits:

@@ -10,8 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from orchestrator.artifacts import RunFolder
-from orchestrator.hang_limits import FIRST_SECONDS
 from orchestrator.checkpoint_store import generations
+from orchestrator.hang_limits import FIRST_SECONDS
 from orchestrator.policy import CheckpointState, Stop
 from orchestrator.reports import Stage
 from spectrum import ForecastSettings
