@@ -6,6 +6,9 @@ from datetime import UTC, datetime
 
 from orchestrator.artifacts import VideoFolder, publish_json
 
+CANCELLED = "cancelled"
+"""Why a video was set aside that somebody does not want any more."""
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Attempts:
@@ -31,8 +34,8 @@ def note_failure(folder: VideoFolder, before: Attempts, *, step: int) -> Attempt
     return now
 
 
-def set_aside(folder: VideoFolder, *, attempts: int, cause: str, details: str) -> None:
-    """Write `failed.json`: the video is not tried again until it is asked for."""
+def set_aside(folder: VideoFolder, *, attempts: int | None, cause: str, details: str) -> None:
+    """Write `failed.json`: the video is not tried again until it is asked for. None where it was not for failing."""
     publish_json(
         folder.failure,
         {

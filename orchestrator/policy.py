@@ -1,6 +1,6 @@
-"""How a batch meets failures, and when it keeps what it has done."""
+"""How a batch meets failures, when it keeps what it has done, and what became of it."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 
 
@@ -41,3 +41,13 @@ class Stop:
     def is_requested(self) -> bool:
         """Whether it was."""
         return self.reason is not None
+
+
+@dataclass(kw_only=True, slots=True)
+class Outcome:
+    """What became of the batch."""
+
+    failed: dict[str, str] = field(default_factory=dict)
+    """Why, by id of the videos that were set aside."""
+    is_stopped: bool = False
+    """Whether the launch was asked to stop before all was done."""

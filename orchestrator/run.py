@@ -20,12 +20,12 @@ from orchestrator.lease import lease
 from orchestrator.orphans import orphans_ended
 from orchestrator.page.live import PageView, finish_page
 from orchestrator.pair import publish_pairs
-from orchestrator.policy import Stop
+from orchestrator.policy import Outcome, Stop
 from orchestrator.pool import Pool, decoder_names
 from orchestrator.process_tree import no_process_left
 from orchestrator.progress import make_view
 from orchestrator.ray_environment import prepare_environment
-from orchestrator.scheduler import Outcome, run_batch
+from orchestrator.scheduler import run_batch
 from orchestrator.sidecar import Provenance, command_line, git_revision
 from orchestrator.standing import SET_ASIDE_BEFORE, Standing, done_ids, standings
 from orchestrator.termination import Terminated, none_swallowed, stopping_gently

@@ -3,24 +3,23 @@
 import logging
 from collections import deque
 from collections.abc import Callable, Hashable, Mapping
-from dataclasses import dataclass, field
 from time import monotonic
 
 from orchestrator.artifacts import RunFolder
-from orchestrator.attempts import Attempts, forget_failures, read_attempts
+from orchestrator.attempts import CANCELLED, Attempts, forget_failures, read_attempts
 from orchestrator.errors import RankFailed
 from orchestrator.hang_limits import HangLimits
-from orchestrator.policy import Policy, Stop
-from orchestrator.pool import Command, Event, GangLost, GangReady, Pool, Reply
+from orchestrator.policy import Outcome, Policy, Stop
+from orchestrator.pool import Event, GangLost, GangReady, Pool, Reply
 from orchestrator.queue import VideoQueue, Waiting, shape_of
 from orchestrator.readiness import Readiness
 from orchestrator.request import Request
 from orchestrator.retries import Retries
-from orchestrator.script import Ending, Script, decode_script, encode_ahead, render_script
+from orchestrator.script import Ending, Script, Task, decode_script, encode_ahead, render_script
 from orchestrator.sidecar import Provenance
 from orchestrator.standing import SET_ASIDE_BEFORE, Standing, standings
 from orchestrator.texts_ahead import TextsAhead, texts_of
-from orchestrator.view import GangProgress, View
+from orchestrator.view import View
 
 log = logging.getLogger("orchestrator")
 
@@ -30,27 +29,6 @@ SEEN_SECONDS = 90.0
 """How long a video that is said to be published may stay out of sight: network file systems keep what they saw."""
 AFTER_DENOISING = ("decode", "publish")
 """Commands that are given once a video's latents are on the disk."""
-
-
-@dataclass(kw_only=True, slots=True)
-class Outcome:
-    """What became of the batch."""
-
-    failed: dict[str, str] = field(default_factory=dict)
-    """Why, by id of the videos that were set aside."""
-    is_stopped: bool = False
-    """Whether the launch was asked to stop before all was done."""
-
-
-@dataclass(kw_only=True, slots=True)
-class _Task:
-    video_id: str
-    script: Script
-    shape: Hashable
-    before: Attempts
-    command: Command
-    progress: GangProgress
-    began: float
 
 
 class Scheduler:
@@ -83,7 +61,7 @@ class Scheduler:
         self._queue = VideoQueue()
         self._retries = Retries(run_folder, self._policy, clock=clock)
         self._idle: dict[str, Hashable | None] = {}
-        self._busy: dict[str, _Task] = {}
+        self._busy: dict[str, Task] = {}
         self._decoders = frozenset(pool.decoders)
         self._idle_decoders: set[str] = set()
         self._to_decode: deque[str] = deque()
@@ -172,8 +150,19 @@ class Scheduler:
             if self._pool.enlarge(gang):
                 self._readiness.note_rebuilt(is_any_left=self._has_any_like(gang))
                 continue
+            if (found := self._next_video(last_shape)) is None:
+                self._rest(gang, last_shape)
+                return
+            self._begin(gang, *found)
+
+    def _next_video(self, last_shape: Hashable | None) -> tuple[str, Hashable] | None:
+        """The next that nobody has cancelled, and its shape."""
+        while self._queue:
             video_id, shape = self._queue.take(last_shape)
-            self._begin(gang, video_id, shape)
+            if not self._pool.agree(self._run_folder.video(video_id).failure.is_file()):
+                return video_id, shape
+            self._set_aside(video_id, CANCELLED)
+        return None
 
     def _has_to_wait(self) -> bool:
         """Whether as many denoised videos wait for a decode worker as may, with those that are being denoised."""
@@ -213,7 +202,7 @@ class Scheduler:
 
     def _start(self, gang: str, video_id: str, shape: Hashable, script: Script) -> None:
         ask = next(script)
-        self._busy[gang] = _Task(
+        self._busy[gang] = Task(
             video_id=video_id,
             script=script,
             shape=shape,
@@ -262,7 +251,7 @@ class Scheduler:
         task.command, task.progress = ask.command, ask.progress
         self._submit(reply.gang)
 
-    def _end(self, gang: str, task: _Task, ending: Ending) -> None:
+    def _end(self, gang: str, task: Task, ending: Ending) -> None:
         """A script has come to its end."""
         match ending:
             case Ending.DONE:
@@ -273,6 +262,8 @@ class Scheduler:
                 self._denoised.discard(task.video_id)
                 cause = f"{gang} cannot read its latents: damaged, or its node does not share the output folder"
                 self._fail(gang, task.video_id, task.before, cause)
+            case Ending.CANCELLED:
+                self._set_aside(task.video_id, CANCELLED)
             case Ending.PAUSED:
                 pass
 
@@ -324,8 +315,11 @@ class Scheduler:
         """A video is tried again later, or set aside."""
         num_steps = self._requests[video_id].num_steps
         if not self._retries.note(video_id, gang, before, num_steps=num_steps, cause=cause, details=details):
-            self._outcome.failed[video_id] = cause
-            self._view.video_failed(video_id, cause)
+            self._set_aside(video_id, cause)
+
+    def _set_aside(self, video_id: str, cause: str) -> None:
+        self._outcome.failed[video_id] = cause
+        self._view.video_failed(video_id, cause)
 
     def _readiness_of(self, gang: str) -> Readiness:
         return self._decoders_readiness if gang in self._decoders else self._readiness

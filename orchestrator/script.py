@@ -1,11 +1,12 @@
 """What one video asks of its gang: commands, one after the other."""
 
 import logging
-from collections.abc import Callable, Generator, Sequence
+from collections.abc import Callable, Generator, Hashable, Sequence
 from dataclasses import dataclass, replace
 from enum import StrEnum
 
 from orchestrator.artifacts import VideoFolder
+from orchestrator.attempts import Attempts
 from orchestrator.checkpoint_store import generations
 from orchestrator.policy import CheckpointState, Policy
 from orchestrator.pool import Command
@@ -25,6 +26,7 @@ class Ending(StrEnum):
     DENOISED = "denoised"  # its latents are on the disk, for a decode worker
     UNREADABLE = "unreadable"  # the decode worker cannot read them
     PAUSED = "paused"  # what is done so far is on the disk
+    CANCELLED = "cancelled"  # somebody has set the video aside meanwhile
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -36,6 +38,20 @@ class Ask:
 
 
 Script = Generator[Ask, StageReport, Ending]
+
+
+@dataclass(kw_only=True, slots=True)
+class Task:
+    """What a gang is doing."""
+
+    video_id: str
+    script: Script
+    shape: Hashable
+    before: Attempts
+    """Of the video, when this one began."""
+    command: Command
+    progress: GangProgress
+    began: float
 
 
 def render_script(
@@ -74,15 +90,7 @@ def render_script(
         report = yield Ask(progress=at_decode, command=Command("take_latents", (video_id, request, folder.root)))
         has_latents = bool(report.result)
     if not has_latents:
-        step = None
-        if agree(bool(generations(folder.checkpoints))):
-            report = yield Ask(progress=progress, command=Command("resume", (video_id, request, folder.checkpoints)))
-            step = report.result
-            if step is None:
-                log.warning("%s: no checkpoint of it can be read; it begins again from noise", video_id)
-        if step is None:
-            yield Ask(progress=progress, command=Command("encode", (video_id, request)))
-            step = 0
+        step = yield from _resume_or_encode(video_id, request, folder, progress, agree)
         is_complete, saved_at = step == len(plan), now()
         while not is_complete:
             progress = replace(
@@ -97,6 +105,8 @@ def render_script(
             step, is_complete = step + len(report.rounds), report.is_complete
             if is_complete:
                 break
+            if agree(folder.failure.is_file()):
+                return Ending.CANCELLED
             stopping = is_stopping()
             is_due = agree(now() - saved_at >= policy.checkpoint_every)
             if (is_due or stopping) and policy.checkpoint_state is not CheckpointState.NONE:
@@ -118,6 +128,19 @@ def render_script(
         command=Command("publish", (folder.root, provenance)),
     )
     return Ending.DONE
+
+
+def _resume_or_encode(
+    video_id: str, request: Request, folder: VideoFolder, progress: GangProgress, agree: Callable[[bool], bool]
+) -> Generator[Ask, StageReport, int]:
+    """Begin at a checkpoint, where one can be read, or at noise; the step."""
+    if agree(bool(generations(folder.checkpoints))):
+        report = yield Ask(progress=progress, command=Command("resume", (video_id, request, folder.checkpoints)))
+        if report.result is not None:
+            return int(report.result)
+        log.warning("%s: no checkpoint of it can be read; it begins again from noise", video_id)
+    yield Ask(progress=progress, command=Command("encode", (video_id, request)))
+    return 0
 
 
 def decode_script(video_id: str, request: Request, folder: VideoFolder, provenance: Provenance) -> Script:

@@ -11,7 +11,7 @@ from orchestrator.errors import BadInput, GangFailed, RayLost
 from orchestrator.launch_plan import plan_launch
 from orchestrator.launch_record import LaunchRecord
 from orchestrator.lease import lease
-from orchestrator.scheduler import Outcome
+from orchestrator.policy import Outcome
 from orchestrator.standing import SET_ASIDE_BEFORE
 from orchestrator.termination import Terminated
 
