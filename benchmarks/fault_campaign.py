@@ -15,7 +15,7 @@ from benchmarks.fault import Fault, Hit, search_resumption
 from benchmarks.fault_launch import Launch, command_of, is_alive, steps_under_way
 from benchmarks.fault_position import STAGES, look
 
-TARGETS = {"rank": 10, "decode worker": 4, "driver": 4, "raylet": 2, "gcs_server": 2}
+TARGETS = {"rank": 10, "decode worker": 4, "driver": 6, "raylet": 2, "gcs_server": 2}
 """How often each is drawn, of all together."""
 READ_OUT = ("rank", "decode worker")
 """Targets whose stage decides whether a stage was hit: the others bring all down, whatever it is doing."""

@@ -24,6 +24,7 @@ from orchestrator.model_facts import ModelFacts, model_facts
 from orchestrator.project import home_expanded
 from orchestrator.request import content_hash
 from orchestrator.row_requests import Drafts, read_drafts
+from orchestrator.standing import done_ids
 from parallel.published import published_pace
 from parallel.render_case import Assumptions
 from parallel.render_memory import GIB, checkpoint_bytes, footprint
@@ -67,7 +68,8 @@ def plan_estimate(config: EstimateConfig) -> Estimate:
     folder = _run_folder(config, job_name, list(all_entries))
     measured = _measured(config, folder)
     place = find_place(config, measured)
-    left = [one for one in entries if model.fingerprint is None or not folder.video(one.video_id).is_done]
+    done = set() if model.fingerprint is None else {*done_ids(folder, (one.video_id for one in entries))}
+    left = [one for one in entries if one.video_id not in done]
     batch = _Batch(job_name=job_name, drafts=drafts, model=model, entries=entries, left=left, place=place)
     return _estimate(batch, config, measured)
 
