@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from rich.console import Console
 from rich.markup import escape
 
+from orchestrator.earlier_runs import find_earlier
 from orchestrator.gang_choice import describe_gangs
 from orchestrator.launch_plan import LaunchPlan
 from orchestrator.request import Request
@@ -35,6 +36,9 @@ def print_overview(console: Console, plan: LaunchPlan) -> None:
     }
     if plan.references.pairs:
         lines["quality"] = _references(plan)
+    if (earlier := find_earlier(plan.run_folder, plan.entries)) is not None:
+        path, number = earlier
+        lines["earlier"] = f"{number} of these are done in {path}: output={path} renders only what is missing there"
     lines["output"] = str(plan.run_folder.root)
     for name, line in lines.items():
         text = escape(printable(line))
