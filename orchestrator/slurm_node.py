@@ -18,6 +18,7 @@ import threading
 import time
 from collections.abc import Sequence
 from contextlib import suppress
+from importlib.util import find_spec
 from pathlib import Path
 from types import FrameType
 
@@ -31,7 +32,7 @@ EXIT_NOT_SHARED = 3
 HEARTBEAT_SECONDS = 1
 WITNESS_SECONDS = 15
 """A shared file system may take some time to show a new file on other machines."""
-PORTS_OF_A_HEAD = 2
+PORTS_OF_A_HEAD = 3
 _ELSEWHERE = "192.0.2.1"
 """An address of the range for documentation: nothing is sent there, only the route is asked for."""
 
@@ -110,6 +111,8 @@ def _run_ray(options: argparse.Namespace, temporary: Path) -> int:
         joined = f"{address}:{port}"
         command += ["--head", f"--port={port}", f"--dashboard-port={port + 1}"]
         command += ["--include-dashboard=false", f"--temp-dir={temporary}"]
+        if find_spec("grpc") is not None:  # then Ray opens a client port as well: 10001, whoever has it already
+            command.append(f"--ray-client-server-port={port + 2}")
     else:
         joined = options.peer
         command += [f"--address={joined}"]
