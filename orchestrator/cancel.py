@@ -2,7 +2,8 @@
 
 A video that is cancelled counts as set aside. A launch that is at it leaves it at the end of the segment; one to
 which it is still to come passes it over, and so do later ones, until `retry.failed=true`. What is denoised by then is
-finished. Exit status: 0, or 2 where there is no such run or video, or one is done.
+finished. Exit status: 0; 1 where the run's folder cannot be written; 2 where there is no such run or video, or one is
+done: then none is cancelled.
 """
 
 import argparse
@@ -16,11 +17,11 @@ from orchestrator.errors import BadInput
 from orchestrator.run_status import State, VideoStatus, read_run
 from orchestrator.terminal import one_line
 
-EXIT_BAD_INPUT = 2
+EXIT_FAILED, EXIT_BAD_INPUT = 1, 2
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Cancel the videos, all or none; the exit status."""
+    """Cancel the videos; the exit status."""
     parser = argparse.ArgumentParser(
         prog="python -m orchestrator.cancel",
         description="Take videos out of a run. One that is rendered right now is left at the end of its segment; "
@@ -37,9 +38,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(f"error: {error}", file=sys.stderr)  # noqa: T201
         return EXIT_BAD_INPUT
     for video in found:
-        folder = RunFolder(options.run).video(video.video_id)
-        set_aside(folder, attempts=None, cause=CANCELLED, details="")
-        sys.stdout.write(f"cancelled: {video.video_id}  {one_line(video.name or video.prompt or '')}\n")
+        title = f"{video.video_id}  {one_line(video.name or video.prompt or '')}"
+        if video.state is State.FAILED:
+            sys.stdout.write(f"set aside already: {title}\n")
+            continue
+        try:
+            set_aside(RunFolder(options.run).video(video.video_id), attempts=None, cause=CANCELLED, details="")
+        except OSError as error:
+            print(f"error: {video.video_id} and those after it are not cancelled: {error}", file=sys.stderr)  # noqa: T201
+            return EXIT_FAILED
+        sys.stdout.write(f"cancelled: {title}\n")
     return 0
 
 

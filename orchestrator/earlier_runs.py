@@ -2,6 +2,8 @@
 
 import os
 from collections.abc import Collection
+from contextlib import suppress
+from operator import itemgetter
 from pathlib import Path
 
 from orchestrator.artifacts import RunFolder
@@ -21,11 +23,22 @@ def find_earlier(run_folder: RunFolder, video_ids: Collection[str]) -> tuple[Pat
     """
     own = run_folder.root
     job, dash, _ = own.name.rpartition("-")
-    if not dash or own.exists() or not own.parent.is_dir():
+    if not dash or own.exists():
         return None
-    with os.scandir(own.parent) as found:
-        others = [one for one in found if one.name.rpartition("-")[0] == job and one.is_dir()]
-    newest = sorted(others, key=lambda one: one.stat().st_mtime, reverse=True)[:MOST_FOLDERS]
-    counted = [(len(done_ids(RunFolder(Path(one.path)), video_ids)), one.path) for one in newest]
-    most, path = max(counted, default=(0, ""))
-    return (Path(path), most) if most else None
+    most, best = 0, own
+    for path in _newest(own.parent, job):
+        with suppress(OSError):  # another user's own folder, or one that is just being removed
+            number = len(done_ids(RunFolder(path), video_ids))
+            most, best = max((most, best), (number, path), key=itemgetter(0))
+    return (best, most) if most else None
+
+
+def _newest(parent: Path, job: str) -> list[Path]:
+    """Folders of the job's runs, the newest first."""
+    found: list[tuple[float, Path]] = []
+    with suppress(OSError), os.scandir(parent) as entries:
+        for one in entries:
+            with suppress(OSError):
+                if one.name.rpartition("-")[0] == job and one.is_dir():
+                    found.append((one.stat().st_mtime, Path(one.path)))
+    return [path for _, path in sorted(found, reverse=True)[:MOST_FOLDERS]]

@@ -54,7 +54,8 @@ def made_for(config: LaunchConfig, model_folder: Path, fingerprint: str) -> Cali
 
 def check_model(forecast: ForecastConfig, launched: CalibratedFor) -> None:
     """Raises BadInput where an error budget was found for another model."""
-    if forecast.for_model not in (None, launched.model) and not forecast.anywhere:
+    has_budget = forecast.error_budget is not None and forecast.method != Method.NONE
+    if has_budget and forecast.for_model not in (None, launched.model) and not forecast.anywhere:
         raise BadInput(
             f"forecast.for_model={forecast.for_model}: this error budget was found for that model, and this one is "
             f"{launched.model}: find its own with orchestrator.calibrate, take forecast=spectrum, or say "

@@ -5,9 +5,11 @@ from collections.abc import Hashable
 HANG_FACTOR = 10.0
 HANG_SECONDS = 60.0
 """A command hangs if it takes ten times as long as the slowest of its kind, and longer than a minute."""
-FIRST_SECONDS = 3600.0
-"""Limit of the first of a kind, which may load or compile; and always of encoding texts ahead, which says nothing of
-the next time: all may be there already, or none, and the encoder is loaded as slowly as the whole model may be."""
+FIRST_SECONDS = 4 * 3600.0
+"""Limit of the first of a kind, which may load or compile, or be a large video's decoding on a CPU."""
+PREPARE_SECONDS = 3600.0
+"""Limit of encoding texts ahead, which says nothing of the next time: all may be there already, or none, and then the
+encoder is loaded as slowly as the whole model may be."""
 
 
 class HangLimits:
@@ -22,7 +24,9 @@ class HangLimits:
 
     def of(self, shape: Hashable, method: str) -> float:
         """Seconds that the next such command may take."""
+        if method == "prepare":
+            return PREPARE_SECONDS
         slowest = self._slowest.get((shape, method))
-        if slowest is None or method == "prepare":
+        if slowest is None:
             return FIRST_SECONDS
         return max(HANG_FACTOR * slowest, HANG_SECONDS)

@@ -163,12 +163,15 @@ def _yield_to(rivals: Callable[[], Iterable[Path]], path: Path) -> dict[str, Any
 
 def _renew(path: Path, token: str, rivals: Callable[[], Iterable[Path]], closing: threading.Event) -> None:
     """Until closed, or until another has it: this process stood still for so long that it was taken for dead."""
+    is_made_anew = False
     while not closing.wait(RENEW_SECONDS):
         with contextlib.suppress(OSError):  # the file system may be away for a moment
             content = _content(path)
             owner = _owner(content)
-            if content is None and _make(path, token):  # whoever took it over has given it back meanwhile
-                owner = _yield_to(rivals, path)
+            # Whoever took it over may have given it back meanwhile.
+            is_made_anew = is_made_anew or (content is None and _make(path, token))
+            if is_made_anew:
+                owner, is_made_anew = _yield_to(rivals, path) or owner, False
             if owner is not None and owner.get("token") != token:
                 log.error(
                     "%s belongs to process %s on %s now; this launch ends", path, owner.get("pid"), owner.get("host")

@@ -44,11 +44,8 @@ class PromptEmbeddings:
             seconds: after which no further text is begun, once the encoder is there.
 
         Returns:
-            How many of the first texts are there now: all of them, if there was time and each could be encoded; at
-            least one.
-
-        Raises:
-            Exception: the first text cannot be encoded. Another's failure is for whoever needs that text first.
+            How many of the first texts are there now: all of them, if there was time and each could be encoded. One
+            that cannot be is for its own video to fail with.
         """
         first = {text: index for index, text in reversed(list(enumerate(texts)))}
         missing = sorted(index for text, index in first.items() if self._read(text) is None)
@@ -63,21 +60,20 @@ class PromptEmbeddings:
             try:
                 self._encode(encoder, texts[index])
             except Exception as error:
-                if index == 0:
-                    raise
                 log.warning("the text %.80r cannot be encoded ahead of its video: %s", texts[index], error)
                 there = index
                 break
         del encoder
-        if torch.cuda.is_available():
-            torch.cuda.empty_cache()
+        _free_memory()
         return there
 
     def get(self, text: str) -> torch.Tensor:
         """The text's embedding (1, text tokens, text width), on the CPU; encoded now if nobody has prepared it."""
-        self.prepare([text])
-        embedding = self._read(text)
-        assert embedding is not None
+        if (embedding := self._read(text)) is None:
+            self._encode(self._load_encoder(), text)
+            _free_memory()
+            embedding = self._read(text)
+            assert embedding is not None
         return embedding
 
     def _encode(self, encoder: TextEncoder, text: str) -> None:
@@ -99,6 +95,11 @@ class PromptEmbeddings:
             log.warning("%s is damaged and is made again", path)
             return None
         return embedding
+
+
+def _free_memory() -> None:
+    if torch.cuda.is_available():
+        torch.cuda.empty_cache()
 
 
 def open_embeddings(spec: RankSpec, device: torch.device, dtype: torch.dtype) -> PromptEmbeddings:

@@ -141,7 +141,7 @@ class RayGang:
         """Raises RankLost where the command under way takes longer than it may."""
         if self.deadline is not None and self.pending and monotonic() > self.deadline:
             ranks = ", ".join(self._place(rank) for rank in sorted(self.pending.values()))
-            raise RankLost(f"{ranks} hangs: far longer at one command than any took before, or over an hour")
+            raise RankLost(f"{ranks} hangs: far longer at one command than any took before, or for hours")
 
     def kill(self) -> None:
         """End every rank and give the room back."""

@@ -4,7 +4,7 @@ import logging
 import signal
 from collections.abc import Iterator
 from contextlib import ExitStack, closing, contextmanager, nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 
@@ -20,7 +20,7 @@ from orchestrator.lease import lease
 from orchestrator.orphans import orphans_ended
 from orchestrator.page.live import PageView, finish_page
 from orchestrator.pair import publish_pairs
-from orchestrator.policy import Outcome, Stop
+from orchestrator.policy import Outcome, Policy, Stop
 from orchestrator.pool import Pool, decoder_names
 from orchestrator.process_tree import no_process_left
 from orchestrator.progress import make_view
@@ -91,12 +91,12 @@ class _Launch:
 
     def render(self) -> Outcome:
         """Render on Ray or without; on a Ray that is started again where it was lost."""
-        plan, failures = self.plan, 0
+        plan, policy, failures = self.plan, self.plan.policy, 0
         _prepare(plan)
         while True:
             num_done = _num_done(plan)
             try:
-                return self._render_once()
+                return self._render_once(policy)
             except RayLost as loss:
                 if self.stop.is_requested:  # by a signal that Ray's processes were given as well
                     return Outcome(is_stopped=True)
@@ -104,8 +104,9 @@ class _Launch:
                 if failures >= MOST_LOSSES:
                     raise GangFailed(f"{loss}, {failures} times in a row without a video done in between") from loss
                 log.warning("%s, and all gangs with it; Ray is started again", loss)
+                policy = replace(policy, retry_failed=False)  # what has failed since then is known
 
-    def _render_once(self) -> Outcome:
+    def _render_once(self, policy: Policy) -> Outcome:
         plan = self.plan
         with ExitStack() as entered:
             with none_swallowed():
@@ -120,7 +121,7 @@ class _Launch:
                 plan.run_folder,
                 self.provenance,
                 view,
-                policy=plan.policy,
+                policy=policy,
                 stop=self.stop,
                 priorities={video_id: entry.priority for video_id, entry in plan.renders.items()},
             )

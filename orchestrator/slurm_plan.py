@@ -8,6 +8,7 @@ from math import ceil
 from pathlib import Path
 
 from orchestrator.choices import AUTO, ClusterKind, Device, choose
+from orchestrator.config import CheckpointConfig
 from orchestrator.errors import BadInput
 from orchestrator.forecast_choice import forecast_settings
 from orchestrator.gang_choice import describe_gangs
@@ -292,8 +293,8 @@ def _launch_words(config: SubmitConfig, launch: LaunchPlan, typed: Sequence[str]
         words += ["parallel.shard_blocks=true"] if launch.shard_blocks else []
     if "cluster.cpus_per_rank" not in given:  # conf/cluster/slurm.yaml may say it, which the launch does not read
         words.append(f"cluster.cpus_per_rank={config.cluster.cpus_per_rank}")
-    if "checkpoint.grace" not in given:
-        grace = max(config.checkpoint.grace, driver_seconds(config.slurm.signal_seconds) - LEAVING_SECONDS)
+    if config.checkpoint.grace == (usual := CheckpointConfig().grace) and "checkpoint.grace" not in given:
+        grace = max(usual, driver_seconds(config.slurm.signal_seconds) - LEAVING_SECONDS)
         words.append(f"checkpoint.grace={grace:g}")
     if config.slurm.array is not None:
         words.append(Verbatim(f'"job.shard=$SLURM_ARRAY_TASK_ID/{config.slurm.array}"'))

@@ -151,6 +151,7 @@ class Worker:
 
     def prepare(self, texts: Sequence[str]) -> StageReport:
         """Rank 0: encode texts ahead of the videos that need them, as many of the first ones as there is time for."""
+        self._video = None  # one that was cancelled: the encoder may need its memory
         begin = perf_counter()
         number = self._embeddings.prepare(texts, seconds=AHEAD_SECONDS) if self._embeddings is not None else 0
         return StageReport(stage=Stage.ENCODE, seconds=perf_counter() - begin, result=number)
@@ -238,6 +239,7 @@ class Worker:
         state is damaged they are left alone: the video would not end with the bytes that it was promised.
         """
         assert self._group is not None
+        self._video = None  # so that two states are never held at once
         begin = perf_counter()
         for found in self._group.gather_objects(generations(checkpoints) if self.is_first else [])[0]:
             state = self._thaw(found, request)
@@ -357,6 +359,7 @@ class Worker:
         return partial(write_files, folder, self._video.frames, self._video.request)
 
     def _begin(self, video_id: str, request: Request) -> _Video:
+        self._video = None  # before its successor's memory is measured
         if self._device.type == "cuda":
             torch.cuda.reset_peak_memory_stats(self._device)
         self._video = _Video(video_id=video_id, request=request)

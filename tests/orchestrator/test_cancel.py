@@ -47,6 +47,16 @@ def test_videos_are_cancelled_by_id_and_by_name(run_folder, capsys):
     assert set(standings(run_folder, IDS[1:]).values()) == {Standing.SET_ASIDE}
 
 
+def test_what_was_set_aside_keeps_its_error(run_folder, capsys):
+    set_aside(run_folder.video(IDS[1]), attempts=3, cause="ValueError: wrong", details="Traceback")
+    assert main([str(run_folder.root), "rain"]) == 0
+    assert capsys.readouterr().out.splitlines() == [
+        f"set aside already: {IDS[1]}  rain",
+        f"cancelled: {IDS[2]}  rain",
+    ]
+    assert "wrong" in run_folder.video(IDS[1]).failure.read_text()
+
+
 @pytest.mark.parametrize(
     ("wanted", "why"),
     [("../../etc", "is no id and no name"), ("\x1b[2J", "is no id and no name"), ("harbour", "is done already")],

@@ -9,6 +9,7 @@ from orchestrator.artifacts import RunFolder
 from orchestrator.earlier_runs import find_earlier
 from orchestrator.launch_plan import plan_launch
 from orchestrator.overview import print_overview
+from orchestrator.standing import done_ids
 
 IDS = [letter * 16 for letter in "abcd"]
 
@@ -45,6 +46,17 @@ def test_nothing_is_said_where_the_launchs_own_folder_is_there(outputs):
 def test_nothing_is_said_where_nothing_was_rendered_yet(tmp_path):
     assert find_earlier(RunFolder(tmp_path / "outputs" / "demo-99999999"), IDS) is None
     assert find_earlier(RunFolder(tmp_path / "mine"), IDS) is None
+
+
+def test_folder_that_cannot_be_read_is_passed_over(outputs, monkeypatch):
+    def read(folder, video_ids):
+        if folder.root.name == "demo-22222222":
+            raise PermissionError(folder.root)
+        return done_ids(folder, video_ids)
+
+    monkeypatch.setattr("orchestrator.earlier_runs.done_ids", read)
+    assert find_earlier(RunFolder(outputs / "demo-99999999"), IDS) == (outputs / "demo-11111111", 2)
+    assert find_earlier(RunFolder(outputs / "nowhere" / "demo-99999999"), IDS) is None
 
 
 def test_launch_of_a_manifest_that_has_grown_says_where_the_others_are(config, tmp_path, monkeypatch):

@@ -87,7 +87,9 @@ def test_error_budget_of_another_model_is_refused_unless_told_otherwise(config):
     message = refusal_of(config)
     for part in ("forecast.for_model=0123456789abcdef", own, "orchestrator.calibrate", "forecast.anywhere=true"):
         assert part in message
-    config.forecast.for_model = own
+    config.forecast.error_budget = None
+    plan_launch(config)
+    config.forecast.error_budget, config.forecast.for_model = 0.1, own
     plan_launch(config)
     config.forecast.for_model, config.forecast.anywhere = "0123456789abcdef", True
     plan_launch(config)

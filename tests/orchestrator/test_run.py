@@ -15,13 +15,18 @@ from orchestrator.policy import Outcome
 from orchestrator.standing import SET_ASIDE_BEFORE
 from orchestrator.termination import Terminated
 
+tries_failed: list[bool] = []
+"""Whether each rendering was to try again what had been set aside."""
+
 
 @pytest.fixture
 def losses(monkeypatch):
     """Rendering that ends as this list says, one after the other."""
     endings: list[object] = []
+    tries_failed.clear()
 
-    def render_once(launch):
+    def render_once(launch, policy):
+        tries_failed.append(policy.retry_failed)
         ending = endings.pop(0)
         if isinstance(ending, Exception):
             raise ending
@@ -52,6 +57,12 @@ def test_launch_goes_on_after_ray_was_lost(plan, losses):
     losses += [RayLost("died"), RayLost("died"), "all done"]
     assert render(plan) == Outcome()
     assert losses == []
+
+
+def test_what_was_set_aside_is_tried_again_once_whatever_becomes_of_ray(plan, losses):
+    losses += [RayLost("died"), "all done"]
+    assert render(replace(plan, policy=replace(plan.policy, retry_failed=True))) == Outcome()
+    assert tries_failed == [True, False], "a video that was cancelled meanwhile stays so"
 
 
 def test_launch_gives_up_where_ray_is_lost_again_and_again(plan, losses):
@@ -96,7 +107,7 @@ def test_launch_whose_rest_was_set_aside_says_so_and_starts_nothing(plan, losses
 
 
 def test_ray_that_was_given_the_launchs_own_signal_is_not_started_again(plan, monkeypatch):
-    def render_once(launch):
+    def render_once(launch, _policy):
         launch.stop.reason = "SIGTERM"
         raise RayLost("died")
 
@@ -110,7 +121,7 @@ def test_lease_is_kept_until_nothing_is_written_any_more(plan, monkeypatch):
     path = plan.run_folder.launch_lease("all")
     monkeypatch.setattr(LaunchRecord, "close", lambda _record: held.append(path.exists()))
 
-    def render_once(launch):
+    def render_once(launch, _policy):
         with launch.opened():
             pass
         with launch.opened():  # on a Ray that was started again
